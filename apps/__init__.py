@@ -1,0 +1,1 @@
+"""Programs: one file, one typed function each."""

@@ -1,0 +1,1 @@
+"""Floor 2: files. Meshes, skeletons and tables of tracked hands."""

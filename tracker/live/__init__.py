@@ -1,0 +1,1 @@
+"""Floor 2: time. Sources of frames."""

@@ -1,0 +1,1 @@
+"""Floor 2: pictures. Renderers, overlays and contact sheets."""
