@@ -1,0 +1,227 @@
+"""HandTracker: one frame in, hands out. Synchronous; the same frames give the same hands."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from tracker.geometry.camera import Camera
+from tracker.geometry.hand_model import HandModel
+from tracker.vision.crops import roi_from_landmarks, roi_from_palm
+from tracker.vision.engines import Precision
+from tracker.vision.fitter import FitterConfig
+from tracker.vision.identities import Track, drop_duplicates, explains, hand_size_px, same_hand
+from tracker.vision.landmarker import Landmarker
+from tracker.vision.palm_detector import PalmDetector
+from tracker.vision.reconstructor import HandReconstructor, agreement
+from tracker.vision.records import Frame, Landmarks, Reconstruction, Roi, Side, TrackedHand
+from tracker.vision.smoothing import SmoothingConfig
+from tracker.vision.texture import TextureFuser
+
+_FRAME_S: Final = 1 / 30
+"""Time step assumed where time stamps do not advance."""
+
+
+@dataclass(frozen=True)
+class HandTrackerConfig:
+    """What a user of the tracker may want to turn; everything else is measured and fixed."""
+
+    static: bool = False
+    """Treat every frame as a photograph of its own: no memory, no smoothing."""
+    max_hands: int = 2
+    """How many hands are followed at once."""
+    hand_model: str | None = None
+    """A hand model file; None is the open hand that ships with Handloom."""
+    hand_length_mm: float | None = None
+    """Wrist to middle fingertip of the flat hand, if known: makes depth metric."""
+    landmark_model: Literal["full", "lite"] = "full"
+    """MediaPipe's landmark model: `lite` is twice as fast and a little less exact."""
+    min_presence: float = 0.5
+    """Probability of a hand below which a region is taken as empty."""
+    detect_every: int = 3
+    """While one hand is followed and another may come, look for palms every so many frames."""
+    hold_s: float = 0.2
+    """How long an unseen hand is carried on as `predicted`."""
+    remember_s: float = 2.0
+    """How long a lost hand keeps its identity in case it comes back."""
+    lock_after: int = 60
+    """Frames after which shape and scale are taken as known."""
+    texture_every: int = 2
+    """Gather colour from every so-manieth frame; 0 leaves the hand in one skin tone."""
+    smoothing: SmoothingConfig | None = field(default_factory=SmoothingConfig)
+    """None hands out the fit of each frame as it is."""
+    fitter: FitterConfig = field(default_factory=FitterConfig)
+    threads: int = 2
+    """Inference threads."""
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_hands <= 16:
+            raise ValueError(f"max_hands must lie between 1 and 16, found {self.max_hands}")
+        if self.hand_length_mm is not None and not 50 <= self.hand_length_mm <= 300:
+            raise ValueError(
+                f"hand_length_mm must lie between 50 and 300 mm, found {self.hand_length_mm}"
+            )
+
+
+class HandTracker:
+    """Follow hands from frame to frame.
+
+    Example:
+        >>> import numpy as np
+        >>> tracker = HandTracker()
+        >>> tracker(Frame(np.zeros((480, 640, 3), np.uint8)))
+        []
+    """
+
+    def __init__(self, config: HandTrackerConfig | None = None) -> None:
+        self.config = config = config or HandTrackerConfig()
+        self.model = HandModel.load(config.hand_model)
+        length_m = None if config.hand_length_mm is None else config.hand_length_mm / 1000
+        self._reconstruct = HandReconstructor(
+            self.model,
+            replace(config.fitter, hand_length_m=length_m),
+            None if config.static else config.smoothing,
+            config.lock_after,
+        )
+        self._detector = PalmDetector(threads=config.threads, precision=config.precision)
+        self._landmarker = Landmarker(
+            variant=config.landmark_model,
+            slots=min(config.max_hands, 4),
+            threads=config.threads,
+            precision=config.precision,
+        )
+        faces = self.model.faces.numpy()
+        self._faces: dict[Side, np.ndarray] = {
+            "right": faces,
+            "left": np.ascontiguousarray(faces[:, ::-1]),
+        }
+        self._next_id = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every hand; numbers already given are not used again."""
+        self._tracks: list[Track] = []
+        self._now_s = -math.inf
+        self._frame = 0
+
+    def __call__(self, frame: Frame) -> list[TrackedHand]:
+        """Return the hands of one frame; a frame without hands gives an empty list."""
+        if self.config.static:
+            self.reset()
+        camera = frame.camera or Camera.from_fov(frame.rgb.shape[:2], assumed=True)
+        self._advance(frame.timestamp_s)
+        self._follow(frame)
+        self._look_for_more(frame)
+        self._tracks = drop_duplicates(self._tracks)
+        hands = [self._hand_out(track, frame, camera) for track in self._tracks]
+        self._tracks = [t for t in self._tracks if self._age_s(t) <= self.config.remember_s]
+        return [hand for hand in hands if hand is not None]
+
+    def _advance(self, timestamp_s: float) -> None:
+        """Move the clock on; a clock that stands still or goes back is taken for one frame."""
+        self._frame += 1
+        started = self._now_s > -math.inf
+        self._now_s = (
+            timestamp_s if not started or timestamp_s > self._now_s else self._now_s + _FRAME_S
+        )
+
+    def _age_s(self, track: Track) -> float:
+        """Return how long ago a hand was seen."""
+        return self._now_s - track.seen_s
+
+    def _follow(self, frame: Frame) -> None:
+        """Look for every known hand where it was."""
+        for track in self._tracks:
+            track.landmarks = None
+        live = [t for t in self._tracks if self._age_s(t) <= self.config.hold_s]
+        found = self._landmarker(frame.rgb, [t.roi for t in live])
+        for track, landmarks in zip(live, found, strict=True):
+            if landmarks.presence >= self.config.min_presence:
+                track.see(landmarks)
+        self._tracks = [t for t in self._tracks if not t.is_overturned]
+
+    def _look_for_more(self, frame: Frame) -> None:
+        """Run the palm detector while a place is free, and begin or revive tracks."""
+        seen = [t for t in self._tracks if t.landmarks is not None]
+        free = self.config.max_hands - len(seen)
+        if free <= 0 or (seen and self._frame % self.config.detect_every):
+            return
+        palms = [d for d in self._detector(frame.rgb) if not any(explains(t, d) for t in seen)]
+        for roi in [roi_from_palm(palm) for palm in palms[:free]]:
+            landmarks = self._settle(frame, roi)
+            taken = [t.landmarks.uv for t in self._tracks if t.landmarks is not None]
+            if landmarks and not any(same_hand(landmarks.uv, uv) for uv in taken):
+                self._admit(landmarks)
+
+    def _settle(self, frame: Frame, roi: Roi) -> Landmarks | None:
+        """Look twice into a new region, because a palm outlines its hand only roughly."""
+        first = self._landmarker(frame.rgb, [roi])[0]
+        if first.presence < self.config.min_presence:
+            return None
+        second = self._landmarker(frame.rgb, [roi_from_landmarks(first.uv)])[0]
+        return second if second.presence >= self.config.min_presence else first
+
+    def _admit(self, landmarks: Landmarks) -> None:
+        """Give new landmarks to the remembered hand of their side, or to a new track."""
+        side: Side = "right" if landmarks.right >= 0.5 else "left"
+        roi = roi_from_landmarks(landmarks.uv)
+        away = [t for t in self._tracks if t.landmarks is None and t.side == side]
+        if away:
+            track = min(away, key=lambda t: float(np.linalg.norm(t.roi.center_uv - roi.center_uv)))
+            self._reconstruct.restart(track.memory)
+        else:
+            track = self._new_track(side, roi)
+        track.see(landmarks)
+
+    def _new_track(self, side: Side, roi: Roi) -> Track:
+        texture = TextureFuser(self._faces[side], len(self.model.v_template))
+        track = Track(self._next_id, side, roi, self._reconstruct.new_memory(), texture)
+        self._next_id += 1
+        self._tracks.append(track)
+        return track
+
+    def _hand_out(self, track: Track, frame: Frame, camera: Camera) -> TrackedHand | None:
+        """Return what is known of a hand now, or None when it was given up before."""
+        if track.landmarks is None:
+            return self._carry(track)
+        landmarks = track.landmarks
+        dt_s = self._age_s(track) if track.frames else _FRAME_S
+        hand = self._reconstruct(track.memory, landmarks, camera, track.side, dt_s)
+        score = landmarks.presence * agreement(hand.reprojection_px, hand_size_px(landmarks.uv))
+        if self.config.texture_every and track.frames % self.config.texture_every == 0:
+            track.texture.add(frame.rgb, hand.vertices, camera, score)
+        track.roi = roi_from_landmarks(landmarks.uv)
+        track.seen_s = self._now_s
+        track.frames += 1
+        track.shown = self._tracked_hand(track, hand, camera, score)
+        return track.shown
+
+    def _tracked_hand(
+        self, track: Track, hand: Reconstruction, camera: Camera, score: float
+    ) -> TrackedHand:
+        return TrackedHand(
+            track_id=track.track_id,
+            side=track.side,
+            state="tracked",
+            score=score,
+            joints=hand.joints,
+            uv=camera.project(hand.joints),
+            vertices=hand.vertices,
+            faces=self._faces[track.side],
+            colors=track.texture.colors,
+            params=hand.params,
+            timestamp_s=self._now_s,
+        )
+
+    def _carry(self, track: Track) -> TrackedHand | None:
+        """Show an unseen hand where it was for a moment, then say once that it is lost."""
+        if track.shown is None:
+            return None
+        shown, age_s = track.shown, self._age_s(track)
+        if age_s <= self.config.hold_s:
+            fading = shown.score * (1 - age_s / (2 * self.config.hold_s))
+            return replace(shown, state="predicted", score=fading, timestamp_s=self._now_s)
+        track.shown = None
+        return replace(shown, state="lost", score=0.0, timestamp_s=self._now_s)
