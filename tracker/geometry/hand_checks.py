@@ -5,14 +5,14 @@ Each refusal says what was expected and what was found; the reader adds the file
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from tracker.errors import HandModelError
 from tracker.geometry.skeleton import MANO_PARENTS
 
-Layout = Mapping[str, tuple[str, tuple[int | str, ...]]]
+Layout = dict[str, tuple[str, tuple[int | str, ...]]]
 
 REQUIRED: Final[Layout] = {
     "v_template": ("f", ("V", 3)),
@@ -43,6 +43,7 @@ _LONGEST_NAME: Final = 200
 _KINDS: Final = {"f": "real numbers", "iu": "integers", "U": "text"}
 
 
+@runtime_checkable
 class _Described(Protocol):
     """An array, or only the header of one."""
 

@@ -200,6 +200,7 @@ def _assemble(
     def real(key: str) -> np.ndarray:
         return arrays[key].astype(np.float64)
 
+    thumb, index, middle, ring, pinky = (int(i) for i in arrays.get("tip_ids", MANO_TIP_IDS[side]))
     return HandArrays(
         v_template=real("v_template"),
         f=arrays["f"].astype(np.int64),
@@ -210,7 +211,7 @@ def _assemble(
         hands_components=real("hands_components"),
         hands_mean=real("hands_mean"),
         hands_coeffs=real("hands_coeffs") if "hands_coeffs" in arrays else np.zeros((0, 45)),
-        tip_ids=tuple(int(i) for i in arrays.get("tip_ids", MANO_TIP_IDS[side])),
+        tip_ids=(thumb, index, middle, ring, pinky),
         side="left" if side == "left" else "right",
         model_id=model_id,
         sha256=sha256,

@@ -4,8 +4,8 @@ A joint's rotation is read as flexion, then abduction, then twist (Grood and Sun
 fixed to the bone at rest: `d` along the bone, `a` towards the back of the hand, `f = a x d` across.
 Flexion comes first because the middle angle folds at 90 degrees, and a finger flexes to 110.
 
-Flexion is positive towards the palm, abduction towards the thumb side (for the thumb: away from the
-palm), twist about `d`. The limits of flexion and finger abduction follow the ranges of motion of
+Flexion is positive towards the palm, abduction towards the thumb side (for the thumb: out of the
+plane of the palm), twist about `d`. The limits of flexion and finger abduction follow the ranges of motion of
 the American Academy of Orthopaedic Surgeons, widened to what hands actively reach; the tolerances
 of hinges, the twists and the box of the thumb's saddle joint are our own margins.
 """

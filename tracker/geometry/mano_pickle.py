@@ -6,7 +6,6 @@ behalf; the few nodes we want are decoded afterwards, each size checked against 
 """
 
 import io
-import math
 import pickle
 import pickletools
 import re
@@ -161,10 +160,8 @@ def _array(value: object, depth: int = 0) -> np.ndarray:
 
 
 def _from_buffer(raw: object, dtype: object, shape: object, order: object) -> np.ndarray:
-    """View exactly as many bytes as a plain numeric array of `shape` has."""
-    buffer, scalar, sizes = _bytes(raw), _dtype(dtype), _shape(shape)
-    if math.prod(sizes) * scalar.itemsize != len(buffer):
-        raise HandModelError(f"{len(buffer)} bytes cannot be {scalar} of shape {sizes}")
+    """View the bytes that are there; numpy refuses a shape that they do not fill exactly."""
+    scalar, sizes, buffer = _dtype(dtype), _shape(shape), _bytes(raw)
     return np.frombuffer(buffer, scalar).reshape(sizes, order="F" if order == "F" else "C")
 
 
@@ -199,11 +196,8 @@ def _dense(state: dict[str, object], depth: int) -> np.ndarray:
     rows, columns = _shape(state["_shape"] if "_shape" in state else state["shape"])
     lengths = np.diff(starts.astype(np.int64))
     adds_up = starts.shape == (columns + 1,) and starts[0] == 0 and starts[-1] == len(data)
-    if (
-        rows * columns > _MAX_DENSE
-        or not adds_up
-        or min(lengths.min(initial=0), indices.min(initial=0)) < 0
-    ):
+    negative = min(lengths.min(initial=0), indices.min(initial=0)) < 0
+    if rows * columns > _MAX_DENSE or not adds_up or negative:
         raise HandModelError(f"a sparse matrix of shape ({rows}, {columns}) does not add up")
     dense = np.zeros((rows, columns))
     np.add.at(dense, (indices, np.repeat(np.arange(columns), lengths)), data)

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class ArrayHeader(NamedTuple):
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype[Any]
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 def read_npz(
@@ -55,21 +60,15 @@ def read_npz(
         raise HandModelError(f"the npz archive is damaged ({reason})") from problem
 
 
-def _open(archive: zipfile.ZipFile, key: str) -> IO[bytes]:
+def _header(archive: zipfile.ZipFile, key: str) -> ArrayHeader:
     info = archive.getinfo(f"{key}.npy")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise HandModelError(
-            f"{key} is compressed by method {info.compress_type}, not by zip's own"
-        )
-    return archive.open(info)
-
-
-def _header(archive: zipfile.ZipFile, key: str) -> ArrayHeader:
-    with _open(archive, key) as member:
+        raise HandModelError(f"{key} is compressed by method {info.compress_type}, not by deflate")
+    with archive.open(info) as member:
         return _next_header(member)
 
 
-def _next_header(member: IO[bytes]) -> ArrayHeader:
+def _next_header(member: _Readable) -> ArrayHeader:
     version = np.lib.format.read_magic(member)
     if version == (1, 0):
         return ArrayHeader(*np.lib.format.read_array_header_1_0(member))
@@ -79,7 +78,7 @@ def _next_header(member: IO[bytes]) -> ArrayHeader:
 
 
 def _read(archive: zipfile.ZipFile, key: str, header: ArrayHeader) -> np.ndarray:
-    with _open(archive, key) as member:
+    with archive.open(f"{key}.npy") as member:
         _next_header(member)
         size = math.prod(header.shape) * header.dtype.itemsize
         content = member.read(size + 1)

@@ -42,7 +42,9 @@ def axis_angle_from_matrix(matrix: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b
     squared = (xyz * xyz).sum(-1)
     small = squared < _SMALL
     norm = torch.where(small, torch.ones_like(squared), squared).sqrt()
-    factor = torch.where(small, 2 + squared / 3, 2 * torch.atan2(norm, w) / norm)
+    factor = torch.where(
+        small, 2 + squared / 3 + 0.15 * squared**2, 2 * torch.atan2(norm, w) / norm
+    )
     return xyz * factor[..., None]
 
 

@@ -8,6 +8,7 @@ light's high ambient part makes up for.
 
 import math
 from dataclasses import dataclass, field
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -53,6 +54,7 @@ def shade(
     return _shade(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shade(colors, normals, ambient, directional, direction):
     out = np.empty_like(colors)

@@ -5,6 +5,8 @@ faster, with the same arithmetic in float32: one matrix-vector product for shape
 correctives, forward kinematics, and as many bone influences a vertex as the hand file has.
 
 Compiled functions are marked `no_type_check` because a run-time shape checker cannot wrap them.
+Each is called with one set of types only: two processes that compile different versions of one
+function at the same time can spoil numba's cache for both.
 """
 
 import math
@@ -38,7 +40,7 @@ class _Tables(NamedTuple):
 @no_type_check
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def rodrigues(x, y, z, out):
-    """Write the rotation matrix (3, 3) of the axis-angle (x, y, z) into `out`."""
+    """Write the rotation matrix (3, 3) of the axis-angle (x, y, z) into `out`, float64."""
     squared = x * x + y * y + z * z
     angle = math.sqrt(squared)
     if squared < 1e-8:
@@ -114,7 +116,7 @@ def _blend(rest, moves, influence_ids, influences, vertices):
 def _skin(tables, axis_angle, betas, transl, scale, vertices, places):
     """Skin one hand; `axis_angle` is (16, 3) with the wrist first."""
     coefficients = np.empty(146, np.float32)
-    rotations = np.empty((16, 3, 3), np.float32)
+    rotations = np.empty((16, 3, 3))
     rest = np.empty((16, 3), np.float32)
     coefficients[0] = 1
     coefficients[1:11] = betas
@@ -169,7 +171,7 @@ class RuntimeHand:
         self, params: HandParams
     ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "21 3"]]:
         """Return vertices and the 21 joints (float32, metres) in the frame `params` places them in."""
-        axis_angle = np.empty((16, 3), np.float32)
+        axis_angle = np.empty((16, 3))
         axis_angle[0] = params.global_orient
         axis_angle[1:] = params.hand_pose
         vertices = np.empty((self._tables.influences.shape[0], 3), np.float32)

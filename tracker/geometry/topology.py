@@ -4,6 +4,7 @@ Both are properties of the list alone, so they are computed once for each hand a
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -62,7 +63,7 @@ def _closed(raw: bytes, count: int) -> np.ndarray:
         loop = [first, current]
         while (current := following.pop(current, first)) != first:
             loop.append(current)
-        caps += [(first, b, c) for b, c in zip(loop[1:-1], loop[2:], strict=True)]
+        caps += [(first, b, c) for b, c in pairwise(loop[1:])]
     closed = np.concatenate([faces, np.array(caps, np.int32).reshape(-1, 3)])
     closed.setflags(write=False)
     return closed

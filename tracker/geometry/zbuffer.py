@@ -7,7 +7,7 @@ culled and faces that reach the near plane are left out: close a surface first
 """
 
 import math
-from typing import Final
+from typing import Final, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,6 +19,7 @@ NEAR_M: Final = 0.01
 """Points nearer than this to the camera are not drawn."""
 
 _INSIDE_SLACK: Final = 1e-5  # closes the cracks that rounding leaves between neighbouring triangles
+_THINNEST_PX2: Final = 1e-9  # twice the area below which a triangle is a line
 _FRONT_COSINE: Final = 0.15  # a surface seen at more than 81 degrees says little about its colour
 _DEPTH_SLACK_M: Final = 0.004  # a third of a child's fingertip: front and back are never mixed up
 
@@ -92,6 +93,7 @@ def box_of(uvw: Float[np.ndarray, "V 3"], hw: tuple[int, int], margin_px: int = 
     return _box_of(uvw, hw[0], hw[1], margin_px)
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def _project(xyz, K):
     uvw = np.zeros_like(xyz)
@@ -107,6 +109,7 @@ def _project(xyz, K):
     return uvw
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def _box_of(uvw, height, width, margin):
     x0, y0, x1, y1 = np.float32(1e6), np.float32(1e6), np.float32(-1e6), np.float32(-1e6)
@@ -114,13 +117,14 @@ def _box_of(uvw, height, width, margin):
         if uvw[i, 2] > 0:
             x0, x1 = min(x0, uvw[i, 0]), max(x1, uvw[i, 0])
             y0, y1 = min(y0, uvw[i, 1]), max(y1, uvw[i, 1])
-    left = min(max(int(math.floor(x0)) - margin, 0), width)
-    top = min(max(int(math.floor(y0)) - margin, 0), height)
-    right = max(min(int(math.ceil(x1)) + margin, width), left)
-    bottom = max(min(int(math.ceil(y1)) + margin, height), top)
+    left = min(max(math.floor(x0) - margin, 0), width)
+    top = min(max(math.floor(y0) - margin, 0), height)
+    right = max(min(math.ceil(x1) + margin, width), left)
+    bottom = max(min(math.ceil(y1) + margin, height), top)
     return left, top, right, bottom
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _clip(start, stop, value, slope):
     """Narrow start <= x <= stop to where value + slope * x >= 0."""
@@ -131,6 +135,7 @@ def _clip(start, stop, value, slope):
     return start, stop if value >= 0 else start - np.float32(2)
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def draw_faces(uvw, faces, x0, y0, face_id, inv_depth):
     """Draw the front faces into a window of the image whose first pixel is (x0, y0).
@@ -141,28 +146,23 @@ def draw_faces(uvw, faces, x0, y0, face_id, inv_depth):
     height, width = face_id.shape
     one, half, slack = np.float32(1), np.float32(0.5), np.float32(_INSIDE_SLACK)
     for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        wa, wb, wc = uvw[a, 2], uvw[b, 2], uvw[c, 2]
-        if min(wa, min(wb, wc)) <= 0:
+        if not is_front(uvw, faces, f):
             continue
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ax, ay = uvw[a, 0] - np.float32(x0), uvw[a, 1] - np.float32(y0)
         bx, by = uvw[b, 0] - np.float32(x0), uvw[b, 1] - np.float32(y0)
         cx, cy = uvw[c, 0] - np.float32(x0), uvw[c, 1] - np.float32(y0)
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # Counter-clockwise from outside turns to negative area because v points down.
-        if area > np.float32(-1e-9):
-            continue
-        left = max(int(math.ceil(min(ax, min(bx, cx)) - half)), 0)
-        right = min(int(math.floor(max(ax, max(bx, cx)) - half)), width - 1)
-        top = max(int(math.ceil(min(ay, min(by, cy)) - half)), 0)
-        bottom = min(int(math.floor(max(ay, max(by, cy)) - half)), height - 1)
+        left = max(math.ceil(min(ax, bx, cx) - half), 0)
+        right = min(math.floor(max(ax, bx, cx) - half), width - 1)
+        top = max(math.ceil(min(ay, by, cy) - half), 0)
+        bottom = min(math.floor(max(ay, by, cy) - half), height - 1)
         if left > right:
             continue
-        inv = one / area
+        inv = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
         b_dx, b_dy = (cy - ay) * inv, (ax - cx) * inv
         c_dx, c_dy = (ay - by) * inv, (bx - ax) * inv
-        wb -= wa
-        wc -= wa
+        wa = uvw[a, 2]
+        wb, wc = uvw[b, 2] - wa, uvw[c, 2] - wa
         w_dx = wb * b_dx + wc * c_dx
         for y in range(top, bottom + 1):
             dy = np.float32(y) + half - ay
@@ -173,27 +173,43 @@ def draw_faces(uvw, faces, x0, y0, face_id, inv_depth):
             start, stop = _clip(start, stop, row_c + slack, c_dx)
             start, stop = _clip(start, stop, one + slack - row_b - row_c, -b_dx - c_dx)
             row_w = wa + wb * row_b + wc * row_c
-            for x in range(
-                int(math.ceil(start + ax - half)), int(math.floor(stop + ax - half)) + 1
-            ):
+            first = max(math.ceil(start + ax - half), left)
+            last = min(math.floor(stop + ax - half), right)
+            for x in range(first, last + 1):
                 w = row_w + w_dx * (np.float32(x) + half - ax)
                 if w > inv_depth[y, x]:
                     inv_depth[y, x] = w
                     face_id[y, x] = f
 
 
+@no_type_check
+@njit(cache=True, nogil=True, error_model="numpy")
+def is_front(uvw, faces, f):
+    """Tell whether face `f` (-1 for none) is drawn: it has a pixel and is turned to the camera."""
+    if f < 0:
+        return False
+    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+    if min(uvw[a, 2], uvw[b, 2], uvw[c, 2]) <= 0:
+        return False
+    area = (uvw[b, 0] - uvw[a, 0]) * (uvw[c, 1] - uvw[a, 1])
+    # Counter-clockwise from outside turns to negative area because v points down.
+    return area - (uvw[b, 1] - uvw[a, 1]) * (uvw[c, 0] - uvw[a, 0]) < -_THINNEST_PX2
+
+
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def _in_front(uvw, box, inv_depth):
     seen = np.zeros(uvw.shape[0], np.bool_)
     x0, y0, x1, y1 = box
     for i in range(uvw.shape[0]):
-        x, y = int(math.floor(uvw[i, 0])), int(math.floor(uvw[i, 1]))
+        x, y = math.floor(uvw[i, 0]), math.floor(uvw[i, 1])
         if uvw[i, 2] > 0 and x0 <= x < x1 and y0 <= y < y1:
             nearest = inv_depth[y - y0, x - x0]
             seen[i] = nearest > 0 and 1 / uvw[i, 2] < 1 / nearest + _DEPTH_SLACK_M
     return seen
 
 
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def _vertex_normals(xyz, faces):
     normals = np.zeros_like(xyz)
