@@ -1,0 +1,1 @@
+"""Training, and the building of what Handloom ships; the library itself never imports it."""
