@@ -45,6 +45,7 @@ class HandReconstructor:
     ) -> None:
         self._fitter = HandFitter(model, fitter)
         self._skinner = RuntimeHand(model)
+        self._wrist_at_rest = (model.J_regressor @ model.v_template)[0].double().numpy()
         self._smoothing = smoothing
         self._lock_after = lock_after
 
@@ -59,7 +60,7 @@ class HandReconstructor:
 
     def _new_smoother(self) -> HandSmoother | None:
         config = self._smoothing
-        return None if config is None else HandSmoother(config, self._fitter.wrist_at_rest)
+        return None if config is None else HandSmoother(config, self._wrist_at_rest)
 
     def __call__(
         self, memory: HandMemory, landmarks: Landmarks, camera: Camera, side: Side, dt_s: float

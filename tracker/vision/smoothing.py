@@ -8,6 +8,7 @@ times noisier than the other two axes.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -42,8 +43,8 @@ class SmoothingConfig:
     """Betas and log scale."""
 
 
-def _alpha(cutoff_hz: np.ndarray, dt_s: float) -> np.ndarray:
-    """Return the weight of the new sample in a first-order low-pass."""
+def _alpha(cutoff_hz: Float[np.ndarray, "*n"] | float, dt_s: float) -> Any:
+    """Return the weight of the new sample in a first-order low-pass, of the cutoff's shape."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff_hz * dt_s))
 
 
@@ -67,7 +68,7 @@ class OneEuro:
 
     def _gain(self, step: np.ndarray, dt_s: float) -> np.ndarray:
         """Update the speed estimate with this step and return each row's gain."""
-        smooth = _alpha(np.array(self._config.speed_cutoff_hz), dt_s)
+        smooth = _alpha(self._config.speed_cutoff_hz, dt_s)
         self._velocity = self._velocity + smooth * (step / dt_s - self._velocity)
         speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
         return _alpha(self._config.min_cutoff_hz + self._config.beta * speed, dt_s)

@@ -17,10 +17,14 @@ from tracker.geometry.zbuffer import vertex_normals, visible_vertices
 
 _MEMORY: Final = 30.0
 """Frames' worth of weight kept: older looks fade, so a changing light is followed."""
-_PRIOR: Final = 0.02
+_GRAZING: Final = 0.25
+"""Cosine of the viewing angle below which a vertex shows as much background as skin."""
+_PRIOR: Final = 0.05
 """Pull of the neighbours against one full look."""
-_OUTLIER: Final = 0.12
-"""Distance in RGB from the hand's middle colour at which a pixel counts 60 % less."""
+_HUE_SD: Final = 0.04
+"""Spread of skin in chromaticity (r, g of r + g + b = 1): beyond it a pixel is taken for background."""
+_BRIGHTNESS_SD: Final = 0.7
+"""Spread of log brightness over a hand, light and shade included."""
 _FIRST_SWEEPS: Final = 300
 _SWEEPS: Final = 6
 _UNSEEN: Final = (0.78, 0.60, 0.52)
@@ -58,9 +62,8 @@ class TextureFuser:
             return
         seen = _sample(rgb, camera.project(vertices[visible]))
         toward = -vertices[visible] / np.linalg.norm(vertices[visible], axis=-1, keepdims=True)
-        facing = np.clip((normals[visible] * toward).sum(-1), 0, 1)
-        unlike = np.linalg.norm(seen - np.median(seen, 0), axis=-1)
-        weight = confidence * facing**2 * np.exp(-0.5 * (unlike / _OUTLIER) ** 2)
+        facing = np.clip((normals[visible] * toward).sum(-1) - _GRAZING, 0, 1)
+        weight = confidence * facing**2 * _likeness(seen)
         albedo = seen / _shading(seen, normals[visible], weight)[:, None]
         fade = min(1.0, _MEMORY / max(float(self._weight.max()), 1e-9))
         self._sum *= fade
@@ -98,6 +101,13 @@ def _sample(
     return picked[0].astype(np.float64) / 255
 
 
+def _likeness(seen: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Return in [0, 1] how much each colour is like the middle one: light may vary, hue may not."""
+    total = seen.sum(-1, keepdims=True) + 0.02
+    features = np.concatenate([seen[:, :2] / total / _HUE_SD, np.log(total) / _BRIGHTNESS_SD], 1)
+    return np.exp(-0.5 * ((features - np.median(features, 0)) ** 2).sum(-1))
+
+
 def _shading(
     seen: Float[np.ndarray, "n 3"],
     normals: Float[np.ndarray, "n 3"],
@@ -111,7 +121,7 @@ def _shading(
     luminance = seen @ np.array([0.299, 0.587, 0.114])
     basis = np.concatenate([np.ones((len(normals), 1)), normals], 1)
     weighted = basis * weight[:, None]
-    ridge = np.diag([0.0, 0.1, 0.1, 0.1]) * weight.sum()
+    ridge = np.diag([0.0, 0.02, 0.02, 0.02]) * weight.sum()
     light = np.linalg.solve(weighted.T @ basis + ridge + 1e-9 * np.eye(4), weighted.T @ luminance)
     shade = basis @ light
     mean = max(float(np.average(shade, weights=weight + 1e-12)), 1e-3)
