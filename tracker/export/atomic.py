@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from tracker.errors import OutputError
@@ -43,7 +43,7 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Generator[Path, None, None]:
     """Give a temporary path to write to; move it to `path` once the block ends well.
 
     The temporary name lies in the same folder and has the same suffix, because many writers choose

@@ -132,7 +132,7 @@ def _mesh(builder: GlbBuilder, track: Track, rig: Rig, motion: Motion) -> dict[s
         "attributes": {
             "POSITION": attribute(rig.vertices, np.float32, bounds=True),
             "NORMAL": attribute(_normals(rig.vertices, faces), np.float32),
-            "COLOR_0": attribute(linear_from_srgb(track.colors), np.float32),
+            "COLOR_0": attribute(track.linear_colors, np.float32),
             "JOINTS_0": attribute(rig.influences, np.uint8),
             "WEIGHTS_0": attribute(rig.weights, np.float32),
         },
@@ -155,13 +155,12 @@ def _animate_visibility(
     animation: _Animation, recording: Recording, track: Track, node: int
 ) -> None:
     """Scale the track to nothing where it is not seen; glTF has no other switch that all viewers read."""
-    _, seen = track.at(recording.frames)
-    changes = np.flatnonzero(np.diff(seen, prepend=~seen[:1]))
-    keys = np.union1d(
-        changes, len(seen) - 1
-    )  # the last key makes the animation as long as the clip
+    changes, _ = track.visibility(recording.frames)
+    # The last key makes the animation as long as the clip.
+    keys = np.union1d(changes, len(recording.frames) - 1)
+    _, seen = track.at(recording.frames[keys])
     times = animation.times(_clip_seconds(recording)[keys])
-    animation.animate(node, "scale", times, np.repeat(seen[keys, None], 3, 1), step=True)
+    animation.animate(node, "scale", times, np.repeat(seen[:, None], 3, 1), step=True)
 
 
 def _animate_hand(

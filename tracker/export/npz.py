@@ -8,9 +8,9 @@ a hand gives the same keys with no rows. Nothing is pickled: `numpy.load(path)` 
 """
 
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, jaxtyped
@@ -68,10 +68,9 @@ def export_npz(recording: Recording, folder: Path) -> list[Path]:
     path = make_folder(folder) / "hands.npz"
     with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in (_row_arrays(recording) | _single_arrays(recording)).items():
-            with _member(archive, name) as file:
+            with archive.open(_member(name), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-        with _member(archive, "vertices") as file:
-            _write_vertices(file, recording)
+        _write_vertices(archive, recording)
     return [path]
 
 
@@ -99,19 +98,20 @@ def _single_arrays(recording: Recording) -> dict[str, np.ndarray]:
     }
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    # A ZipInfo of its own carries a fixed date, so equal recordings give equal files.
-    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+def _member(name: str) -> zipfile.ZipInfo:
+    # Opened by name, a member would carry today's date; so equal recordings give equal files.
+    return zipfile.ZipInfo(f"{name}.npy")
 
 
-def _write_vertices(file: IO[bytes], recording: Recording) -> None:
+def _write_vertices(archive: zipfile.ZipFile, recording: Recording) -> None:
     """Write the largest array block by block, so that it never lies in memory as a whole."""
     rows = recording.rows
     shape = (len(rows), *recording.models["right"].v_template.shape)
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_2_0(file, header)
-    for block in blocks(rows):
-        file.write(skin(recording.models, block).astype("<f4").tobytes())
+    with archive.open(_member("vertices"), "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        for block in blocks(rows):
+            file.write(skin(recording.models, block).astype("<f4").tobytes())
 
 
 def read_npz(path: Path | str) -> HandsFile:
@@ -121,9 +121,9 @@ def read_npz(path: Path | str) -> HandsFile:
         SourceError: the file is missing, damaged, or lacks one of the arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as npz:
-            arrays = {field.name: npz[field.name] for field in fields(HandsFile)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as cause:
+        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+            arrays = {field.name: _read_array(archive, field.name) for field in fields(HandsFile)}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
         raise SourceError(
             f"{path} is not a readable hands.npz ({cause}); export it anew"
         ) from cause
@@ -131,6 +131,11 @@ def read_npz(path: Path | str) -> HandsFile:
         raise SourceError(f"{path} is not a complete hands.npz: {cause}; export it anew") from cause
     _check_arrays(path, arrays)
     return HandsFile(**arrays)
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _check_arrays(path: Path | str, arrays: dict[str, np.ndarray]) -> None:

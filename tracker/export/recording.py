@@ -87,6 +87,20 @@ class Track:
         held = self.rows[index.clip(0)]
         return index.clip(0), (held["frame"] == frames) & (held["state"] != "lost")
 
+    def visibility(
+        self, frames: Int[np.ndarray, " m"]
+    ) -> tuple[Int[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
+        """Return where in `frames` the hand appears or vanishes, the start included, and which."""
+        _, seen = self.at(frames)
+        changes = np.flatnonzero(np.diff(seen, prepend=~seen[:1]))
+        return changes, seen[changes]
+
+    @property
+    def linear_colors(self) -> Float[np.ndarray, "V 3"]:
+        """The colours as linear light (IEC 61966-2-1), which glTF and USD hold."""
+        srgb = self.colors.clip(0, 1)
+        return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
     @cached_property
     def median_betas(self) -> Float[np.ndarray, " 10"]:
         """The hand's one shape, where a file can carry only one."""

@@ -18,8 +18,8 @@ from tracker.geometry.skeleton import MANO_PARENTS
 
 INFLUENCES = 4
 """Joints a vertex may follow: what every engine reads (three.js ignores a fifth)."""
-TOLERANCE_M = 2e-5
-"""No vertex is off by more than this on account of corrective shapes left out."""
+TOLERANCE_M = 5e-5
+"""No rest vertex is off by more than this on account of corrective shapes left out."""
 _DAMPING = 1e-9  # keeps skinning invertible where a joint is folded by 180 degrees
 _STILL_M = 1e-6  # bones that change their length by less than this over a track are constant
 
@@ -50,7 +50,7 @@ class Motion:
     correctives: Float[np.ndarray, "C V 3"]
     """Offsets of the rest vertices, metres."""
     corrective_weights: Float[np.ndarray, "N C"]
-    """Factors in [-1, 1]."""
+    """Factors in [0, 1]."""
 
     @property
     def bones_change(self) -> bool:
@@ -75,7 +75,7 @@ def rig_track(track: Track) -> tuple[Rig, Motion]:
         translations.append(np.concatenate([places[:, :1], _bones(rest)], 1))
         rotations.append(np.concatenate([rows["global_orient"][:, None], rows["hand_pose"]], 1))
         scales.append(scale)
-    correctives, corrective_weights = shapes.normalised()
+    correctives, corrective_weights = shapes.one_sided()
     return rig, Motion(
         _steady_quaternions(np.concatenate(rotations)),
         np.concatenate(translations),
@@ -142,28 +142,37 @@ class _CorrectiveShapes:
 
     def cover(self, offsets: Float[np.ndarray, "n S"]) -> None:
         """Take in the offsets of some more frames; S counts 3 coordinates for each vertex."""
-        weights = offsets @ self._directions.T
-        rest = offsets - weights @ self._directions
-        U, singular, directions = np.linalg.svd(rest, full_matrices=False)
-        count = 0
-        while count < len(singular) and _farthest(rest) > TOLERANCE_M:
-            rest -= np.outer(U[:, count] * singular[count], directions[count])
-            count += 1
-        self._directions = np.concatenate([self._directions, directions[:count]])
-        self._weights.append(np.concatenate([weights, U[:, :count] * singular[:count]], 1))
+        weights = [offsets @ self._directions.T]
+        rest = offsets - weights[0] @ self._directions
+        fresh: list[np.ndarray] = []
+        # The eigenvectors of the small Gram matrix give the same directions as a full SVD of `rest`.
+        for combination in np.linalg.eigh(rest @ rest.T)[1].T[::-1]:
+            if _farthest(rest) <= TOLERANCE_M:
+                break
+            direction = combination @ rest
+            fresh.append(direction / np.linalg.norm(direction))
+            weights.append(rest @ fresh[-1][:, None])
+            rest -= weights[-1] * fresh[-1]
+        self._directions = np.concatenate([self._directions, *(d[None] for d in fresh)])
+        self._weights.append(np.concatenate(weights, 1))
 
-    def normalised(self) -> tuple[Float[np.ndarray, "C S"], Float[np.ndarray, "n C"]]:
-        """Return the shapes and their weights, scaled so that the largest weight of each is 1.
+    def one_sided(self) -> tuple[Float[np.ndarray, "C S"], Float[np.ndarray, "n C"]]:
+        """Return the shapes and their weights, each weight within [0, 1] and reaching 1.
 
-        Blender's shape keys, for one, do not take factors beyond 10.
+        Blender's importer and Unity cut weights off at 0 and 1, so a direction that is used both
+        ways becomes two shapes.
         """
         count = len(self._directions)
         weights = np.concatenate(
             [np.pad(w, ((0, 0), (0, count - w.shape[1]))) for w in self._weights]
         )
-        peaks = np.abs(weights).max(0, initial=0)
-        return self._directions * peaks[:, None], weights / peaks
+        weights = np.concatenate([weights, -weights], 1).clip(0)
+        shapes = np.concatenate([self._directions, -self._directions])
+        peaks = weights.max(0, initial=0)
+        used = peaks > 0
+        return shapes[used] * peaks[used, None], weights[:, used] / peaks[used]
 
 
 def _farthest(offsets: Float[np.ndarray, "n S"]) -> float:
-    return float(np.linalg.norm(offsets.reshape(len(offsets), -1, 3), axis=-1).max())
+    xyz = offsets.reshape(-1, 3)
+    return float(np.einsum("ij,ij->i", xyz, xyz).max()) ** 0.5

@@ -56,7 +56,7 @@ def export_jsonl(recording: Recording, folder: Path) -> list[Path]:
     return [path]
 
 
-def _csv_lines(row: np.void) -> list[list[object]]:
+def _csv_lines(row: np.void) -> list[list[Any]]:
     start = [row["frame"], f"{row['timestamp_s']:.6f}", row["track_id"], row["side"], row["state"]]
     return [
         [*start, f"{row['score']:.4f}", name]

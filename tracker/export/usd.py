@@ -13,7 +13,6 @@ import numpy as np
 
 from tracker.errors import OutputError
 from tracker.export.atomic import atomic_write, make_folder
-from tracker.export.gltf import linear_from_srgb
 from tracker.export.recording import Recording, Track, blocks, skin
 
 
@@ -66,7 +65,8 @@ def _write_stage(pxr: Any, path: Path, recording: Recording) -> None:
 def time_codes(recording: Recording) -> np.ndarray:
     """Return the time code of each frame of the clip."""
     seconds = recording.timestamps_s
-    return (seconds - seconds[:1]) * recording.info.fps
+    # Rounded, so that frames of an even clip fall on whole numbers and not just behind them.
+    return np.round((seconds - seconds[:1]) * recording.info.fps, 6)
 
 
 def _add_track(pxr: Any, stage: Any, recording: Recording, track: Track, codes: np.ndarray) -> None:
@@ -77,7 +77,7 @@ def _add_track(pxr: Any, stage: Any, recording: Recording, track: Track, codes: 
     mesh.CreateSubdivisionSchemeAttr(pxr.UsdGeom.Tokens.none)
     mesh.CreateDoubleSidedAttr(True)
     colors = mesh.CreateDisplayColorPrimvar(pxr.UsdGeom.Tokens.vertex)
-    colors.Set(pxr.Vt.Vec3fArray.FromNumpy(linear_from_srgb(track.colors).astype(np.float32)))
+    colors.Set(pxr.Vt.Vec3fArray.FromNumpy(track.linear_colors))
     code_of = dict(zip(recording.frames.tolist(), codes.tolist(), strict=True))
     for rows in blocks(track.rows):
         for row, vertices in zip(rows, skin(recording.models, rows), strict=True):
@@ -85,7 +85,6 @@ def _add_track(pxr: Any, stage: Any, recording: Recording, track: Track, codes: 
             code = code_of[int(row["frame"])]
             mesh.GetPointsAttr().Set(points, code)
             mesh.GetExtentAttr().Set(pxr.UsdGeom.PointBased.ComputeExtent(points), code)
-    _, seen = track.at(recording.frames)
-    for key in np.flatnonzero(np.diff(seen, prepend=~seen[:1])):
-        token = pxr.UsdGeom.Tokens.inherited if seen[key] else pxr.UsdGeom.Tokens.invisible
+    for key, seen in zip(*track.visibility(recording.frames), strict=True):
+        token = pxr.UsdGeom.Tokens.inherited if seen else pxr.UsdGeom.Tokens.invisible
         mesh.GetVisibilityAttr().Set(token, float(codes[key]))

@@ -8,7 +8,7 @@ software renderer, which needs nothing but the processor. Both draw the same pre
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -50,6 +50,7 @@ class Rendering:
     """Whole pixels that hold everything drawn; outside of it all pixels are empty."""
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Draws meshes as a camera sees them."""
 
