@@ -195,5 +195,5 @@ def test_a_frame_of_one_pixel_is_refused(tmp_path: Path) -> None:
 def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.y4m"
     path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1\n")
-    with pytest.raises(SourceError, match="holds no frames|cannot be read as video"):
+    with pytest.raises(SourceError, match=r"holds no frames|cannot be read as video"):
         open_source(path)

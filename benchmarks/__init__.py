@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks --list` names them. Nothing here is a test."""

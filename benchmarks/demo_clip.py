@@ -1,0 +1,40 @@
+"""The demo clip as benchmarks use it: its frames in memory, its camera and its truth."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.labelled import REPOSITORY
+from tracker.export.npz import HandsFile, read_npz
+from tracker.geometry.camera import Camera
+from tracker.live.sources import open_source
+from tracker.vision.records import Frame
+
+CLIP = REPOSITORY / "apps" / "demo" / "demo.mp4"
+TRUTH: Path = CLIP.with_suffix(".truth.npz")
+
+
+@cache
+def truth() -> HandsFile:
+    """Return what the clip was drawn from."""
+    return read_npz(TRUTH)
+
+
+@cache
+def frames() -> list[Frame]:
+    """Return the clip's frames with the camera they were drawn for."""
+    source = open_source(CLIP)
+    camera = Camera(truth().K, source.info.hw)
+    return [Frame(f.rgb, camera, f.timestamp_s, f.index) for f in source]
+
+
+def with_hands(count: int) -> list[Frame]:
+    """Return the longest run of frames in which `count` hands are in sight."""
+    in_sight = np.bincount(truth().frame[truth().state == "tracked"], minlength=len(frames()))
+    best: list[Frame] = []
+    run: list[Frame] = []
+    for frame in frames():
+        run = [*run, frame] if in_sight[frame.index] == count else []
+        best = run if len(run) > len(best) else best
+    return best
