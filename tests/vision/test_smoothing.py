@@ -13,6 +13,7 @@ from tracker.vision.smoothing import (
     OneEuroConfig,
     OneEuroRotation,
     SmoothingConfig,
+    _composed,  # pyright: ignore[reportPrivateUsage]
 )
 
 DT = 1 / 30
@@ -54,6 +55,17 @@ def test_rotations_are_filtered_along_the_geodesic() -> None:
     for _ in range(300):
         out = smooth(end.as_rotvec()[None], DT)
     assert (Rotation.from_rotvec(out[0]).inv() * end).magnitude() < 1e-6
+
+
+def test_steps_agree_with_scipy() -> None:
+    rng = np.random.default_rng(1)
+    first = rng.normal(size=(200, 3))
+    first[0] = 0
+    second = np.concatenate([-first[:50], rng.normal(size=(150, 3))])
+    expected = Rotation.from_rotvec(first) * Rotation.from_rotvec(second)
+    composed = Rotation.from_rotvec(_composed(first, second))
+    assert (expected.inv() * composed).magnitude().max() < 1e-9
+    assert np.linalg.norm(_composed(first, second), axis=1).max() <= math.pi + 1e-9
 
 
 def test_a_turn_across_pi_takes_the_short_way() -> None:

@@ -204,18 +204,28 @@ def _write(layers, x0, y0, rgb, alpha, depth):
 @no_type_check
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _blend(layers, x0, y0, opacity, rgb):
-    inv_depth, mix = layers.inv_depth, layers.mix
+    inv_depth, mix, face_id, planes = layers.inv_depth, layers.mix, layers.face_id, layers.planes
     height, width = mix.shape
-    one = np.float32(1)
-    keep = one - opacity
+    one, half, zero = np.float32(1), np.float32(0.5), np.float32(0)
+    keep, gain = one - opacity, np.float32(255) * opacity
     for y in range(height):
         row = rgb[y + y0]
+        last = -1
+        r = g = b = r_step = g_step = b_step = zero
         for x in range(width):
             if inv_depth[y, x] > 0 and mix[y, x] == 0:
-                r, g, b = _color_at(layers, y, x)
-                row[x + x0, 0] = _as_byte(keep * np.float32(row[x + x0, 0]) + opacity * r)
-                row[x + x0, 1] = _as_byte(keep * np.float32(row[x + x0, 1]) + opacity * g)
-                row[x + x0, 2] = _as_byte(keep * np.float32(row[x + x0, 2]) + opacity * b)
+                if face_id[y, x] != last:  # a face's plane is taken up once for its run in the row
+                    last = face_id[y, x]
+                    dx, dy = half - planes[last, 0], np.float32(y) + half - planes[last, 1]
+                    r_step, g_step, b_step = planes[last, 3], planes[last, 6], planes[last, 9]
+                    r = planes[last, 2] + planes[last, 4] * dy + r_step * dx
+                    g = planes[last, 5] + planes[last, 7] * dy + g_step * dx
+                    b = planes[last, 8] + planes[last, 10] * dy + b_step * dx
+                z, along = gain / inv_depth[y, x], np.float32(x)
+                pixel = row[x + x0]
+                pixel[0] = _as_byte(keep * np.float32(pixel[0]) + (r + r_step * along) * z)
+                pixel[1] = _as_byte(keep * np.float32(pixel[1]) + (g + g_step * along) * z)
+                pixel[2] = _as_byte(keep * np.float32(pixel[2]) + (b + b_step * along) * z)
     # The outline comes second and apart: few pixels, and the loop above stays small and fast.
     for y in range(height):
         row = rgb[y + y0]

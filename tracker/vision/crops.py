@@ -68,11 +68,16 @@ def frame_from_crop(roi: Roi, size_px: int) -> Float[np.ndarray, "2 3"]:
     return np.concatenate([linear, (roi.center_uv - linear @ np.full(2, size_px / 2))[:, None]], 1)
 
 
-def cut(rgb: UInt8[np.ndarray, "h w 3"], roi: Roi, size_px: int) -> UInt8[np.ndarray, "s s 3"]:
-    """Return the region's pixels, black outside the frame."""
+def cut(
+    rgb: UInt8[np.ndarray, "h w 3"],
+    roi: Roi,
+    size_px: int,
+    out: UInt8[np.ndarray, "s s 3"] | None = None,
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Return the region's pixels, black outside the frame; written into `out` where it is given."""
     affine = frame_from_crop(roi, size_px)
     # cv2 puts (0, 0) at the centre of the first pixel, we at its corner.
     shift = affine[:, :2] @ np.full(2, 0.5) + affine[:, 2] - 0.5
     matrix = np.concatenate([affine[:, :2], shift[:, None]], 1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(rgb, matrix, (size_px, size_px), flags=flags)
+    return cv2.warpAffine(rgb, matrix, (size_px, size_px), out, flags=flags)

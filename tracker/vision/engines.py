@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 import openvino as ov
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
+from openvino.preprocess import PrePostProcessor
 
 Precision = Literal["auto", "bf16", "f32"]
 
@@ -32,8 +33,16 @@ def _read(model: bytes) -> ov.Model:
         return _core().read_model(path)
 
 
+def _taking_bytes(model: ov.Model) -> ov.Model:
+    """Let a model for colours in [0, 1] take bytes: the runtime converts them faster than numpy."""
+    pictures = PrePostProcessor(model)
+    pictures.input().tensor().set_element_type(ov.Type.u8)
+    pictures.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+    return pictures.build()
+
+
 class OpenVinoEngine:
-    """A compiled network with `slots` requests that share its threads.
+    """A compiled network of pictures, with `slots` requests that share its threads.
 
     Fill `input(slot)`, call `start(slot)`, and read `wait(slot)`; different slots overlap.
     """
@@ -42,7 +51,7 @@ class OpenVinoEngine:
         self, model: bytes, *, slots: int = 1, threads: int = 2, precision: Precision = "auto"
     ) -> None:
         compiled = _core().compile_model(
-            _read(model),
+            _taking_bytes(_read(model)),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
@@ -53,14 +62,14 @@ class OpenVinoEngine:
         )
         self._names = [output.get_any_name() for output in compiled.outputs]
         shape = tuple(compiled.inputs[0].shape)
-        self._inputs = [np.zeros(shape, np.float32) for _ in range(slots)]
+        self._inputs = [np.zeros(shape, np.uint8) for _ in range(slots)]
         self._requests = [compiled.create_infer_request() for _ in range(slots)]
         for request, array in zip(self._requests, self._inputs, strict=True):
             request.set_input_tensor(ov.Tensor(array, shared_memory=True))
 
-    def input(self, slot: int = 0) -> Float32[np.ndarray, "..."]:
-        """Return the input array of `slot`, to be filled in place."""
-        return self._inputs[slot]
+    def input(self, slot: int = 0) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the input picture of `slot`, to be filled in place."""
+        return self._inputs[slot][0]
 
     def start(self, slot: int = 0) -> None:
         """Begin inference on what `input(slot)` holds."""

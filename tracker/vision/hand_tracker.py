@@ -47,7 +47,7 @@ class HandTrackerConfig:
     """How long a lost hand keeps its identity in case it comes back."""
     lock_after: int = 60
     """Frames after which shape and scale are taken as known."""
-    texture_every: int = 2
+    texture_every: int = 4
     """Gather colour from every so-manieth frame; 0 leaves the hand in one skin tone."""
     smoothing: SmoothingConfig | None = field(default_factory=SmoothingConfig)
     """None hands out the fit of each frame as it is."""
@@ -190,13 +190,18 @@ class HandTracker:
         dt_s = self._age_s(track) if track.frames else _FRAME_S
         hand = self._reconstruct(track.memory, landmarks, camera, track.side, dt_s)
         score = landmarks.presence * agreement(hand.reprojection_px, hand_size_px(landmarks.uv))
-        if self.config.texture_every and track.frames % self.config.texture_every == 0:
+        if self._texture_is_due(track):
             track.texture.add(frame.rgb, hand.vertices, camera, score)
         track.roi = roi_from_landmarks(landmarks.uv)
         track.seen_s = self._now_s
         track.frames += 1
         track.shown = self._tracked_hand(track, hand, camera, score)
         return track.shown
+
+    def _texture_is_due(self, track: Track) -> bool:
+        """Return whether to gather colour: at once, then in turns, so that no frame does it twice."""
+        every = self.config.texture_every
+        return every > 0 and (track.frames == 0 or (track.frames + track.track_id) % every == 0)
 
     def _tracked_hand(
         self, track: Track, hand: Reconstruction, camera: Camera, score: float

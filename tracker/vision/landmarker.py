@@ -35,8 +35,7 @@ class Landmarker:
         for first in range(0, len(rois), self._slots):
             batch = rois[first : first + self._slots]
             for slot, roi in enumerate(batch):
-                crop = cut(rgb, roi, INPUT_PX)
-                np.multiply(crop, np.float32(1 / 255), out=self._engine.input(slot)[0])
+                cut(rgb, roi, INPUT_PX, out=self._engine.input(slot))
                 self._engine.start(slot)
             results += [self._read(slot, roi) for slot, roi in enumerate(batch)]
         return results

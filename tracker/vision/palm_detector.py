@@ -58,15 +58,11 @@ class PalmDetector:
         height, width = rgb.shape[:2]
         side = max(height, width)
         small_wh = (max(1, round(width * INPUT_PX / side)), max(1, round(height * INPUT_PX / side)))
-        small = cv2.resize(rgb, small_wh, interpolation=cv2.INTER_LINEAR)
         left, top = ((INPUT_PX - n) // 2 for n in small_wh)
-        target = self._engine.input()[0]
+        target = self._engine.input()
         target[:] = 0
-        np.multiply(
-            small,
-            np.float32(1 / 255),
-            out=target[top : top + small_wh[1], left : left + small_wh[0]],
-        )
+        part = target[top : top + small_wh[1], left : left + small_wh[0]]
+        part[:] = cv2.resize(rgb, small_wh, interpolation=cv2.INTER_LINEAR)
         return float(side), np.array([left, top]) / INPUT_PX
 
     @staticmethod

@@ -8,11 +8,11 @@ times noisier than the other two axes.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
+from numba import njit
 
 from tracker.geometry.hand_params import HandParams
 
@@ -43,51 +43,87 @@ class SmoothingConfig:
     """Betas and log scale."""
 
 
-def _alpha(cutoff_hz: Float[np.ndarray, "*n"] | float, dt_s: float) -> Any:
-    """Return the weight of the new sample in a first-order low-pass, of the cutoff's shape."""
-    return 1 / (1 + 1 / (2 * math.pi * cutoff_hz * dt_s))
-
-
 class OneEuro:
     """Filter rows of a vector signal; each row has one speed, so its components stay together."""
 
     def __init__(self, config: OneEuroConfig) -> None:
-        self._config = config
+        self._tuning = (config.min_cutoff_hz, config.beta, config.speed_cutoff_hz)
         self._value: np.ndarray | None = None
-        self._velocity = np.zeros(())
+        self._velocity = np.zeros((0, 0))
 
     def __call__(self, value: Float[np.ndarray, "n d"], dt_s: float) -> Float[np.ndarray, "n d"]:
         """Return the filtered signal after a step of `dt_s` seconds."""
+        value = np.ascontiguousarray(value, np.float64)
         if self._value is None:
             self._value, self._velocity = value, np.zeros_like(value)
-            return value
-        step = value - self._value
-        moved = self._value + self._gain(step, dt_s) * step
-        self._value = moved
-        return moved
+        else:
+            step = self._step(self._value, value)
+            _scale_by_gain(step, self._velocity, self._tuning, dt_s)
+            self._value = self._moved(self._value, step)
+        return self._value
 
-    def _gain(self, step: np.ndarray, dt_s: float) -> np.ndarray:
-        """Update the speed estimate with this step and return each row's gain."""
-        smooth = _alpha(self._config.speed_cutoff_hz, dt_s)
-        self._velocity = self._velocity + smooth * (step / dt_s - self._velocity)
-        speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
-        return _alpha(self._config.min_cutoff_hz + self._config.beta * speed, dt_s)
+    def _step(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return end - start
+
+    def _moved(self, start: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return start + step
 
 
 class OneEuroRotation(OneEuro):
     """The same filter on SO(3): rows are axis-angles, steps are taken along the geodesic."""
 
-    def __call__(self, value: Float[np.ndarray, "n 3"], dt_s: float) -> Float[np.ndarray, "n 3"]:
-        """Return the filtered axis-angles after a step of `dt_s` seconds."""
-        if self._value is None:
-            self._value, self._velocity = value, np.zeros_like(value)
-            return value
-        previous = Rotation.from_rotvec(self._value)
-        step = (previous.inv() * Rotation.from_rotvec(value)).as_rotvec()
-        turn = Rotation.from_rotvec(self._gain(step, dt_s) * step)
-        moved = (previous * turn).as_rotvec()
-        self._value = moved
-        return moved
+    def _step(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return _composed(-start, end)
+
+    def _moved(self, start: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return _composed(start, step)
+
+
+@no_type_check
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scale_by_gain(step, velocity, tuning, dt_s):
+    """Update the speed estimates with this step, and shorten the step to what the filter takes."""
+    min_cutoff_hz, beta, speed_cutoff_hz = tuning
+    turn = 2 * math.pi * dt_s
+    smooth = 1 / (1 + 1 / (turn * speed_cutoff_hz))
+    for i in range(step.shape[0]):
+        square = 0.0
+        for k in range(step.shape[1]):
+            velocity[i, k] += smooth * (step[i, k] / dt_s - velocity[i, k])
+            square += velocity[i, k] ** 2
+        gain = 1 / (1 + 1 / (turn * (min_cutoff_hz + beta * math.sqrt(square))))
+        for k in range(step.shape[1]):
+            step[i, k] *= gain
+
+
+@no_type_check
+@njit(cache=True, nogil=True, error_model="numpy")
+def _composed(first, second):
+    """Return rows of axis-angles: the second turn in the frame of the first (R1 R2)."""
+    out = np.empty_like(first)
+    for i in range(first.shape[0]):
+        w1, x1, y1, z1 = _quaternion(first[i, 0], first[i, 1], first[i, 2])
+        w2, x2, y2, z2 = _quaternion(second[i, 0], second[i, 1], second[i, 2])
+        w = w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2
+        x = w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2
+        y = w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2
+        z = w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2
+        half_sine = math.sqrt(x * x + y * y + z * z)
+        # The quaternion and its negative are one rotation; the angle up to pi is taken.
+        sign = 1.0 if w >= 0 else -1.0
+        scale = 2.0 * sign
+        if half_sine > 1e-9:
+            scale = 2 * sign * math.atan2(half_sine, abs(w)) / half_sine
+        out[i, 0], out[i, 1], out[i, 2] = x * scale, y * scale, z * scale
+    return out
+
+
+@no_type_check
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quaternion(x, y, z):
+    half = 0.5 * math.sqrt(x * x + y * y + z * z)
+    scale = 0.5 if half < 1e-9 else 0.5 * math.sin(half) / half
+    return math.cos(half), x * scale, y * scale, z * scale
 
 
 class HandSmoother:
