@@ -30,11 +30,16 @@ def frames() -> list[Frame]:
 
 
 def with_hands(count: int) -> list[Frame]:
-    """Return the longest run of frames in which `count` hands are in sight."""
-    in_sight = np.bincount(truth().frame[truth().state == "tracked"], minlength=len(frames()))
+    """Return the longest run of frames that show `count` hands, all of them whole.
+
+    A hand that comes in or goes out is left out, because what is seen of it is no whole hand.
+    """
+    inside = ((truth().uv >= 0) & (truth().uv <= truth().hw[::-1])).all((1, 2))
+    shown = np.bincount(truth().frame, minlength=len(frames()))
+    whole = np.bincount(truth().frame[inside], minlength=len(frames()))
     best: list[Frame] = []
     run: list[Frame] = []
     for frame in frames():
-        run = [*run, frame] if in_sight[frame.index] == count else []
+        run = [*run, frame] if shown[frame.index] == whole[frame.index] == count else []
         best = run if len(run) > len(best) else best
     return best

@@ -125,6 +125,7 @@ class _Buffers:
         )
         layers.inv_depth[:] = 0
         layers.mix[:] = 0
+        layers.mix_from[:] = 0  # read even where nothing is mixed; a stale side may lie outside
         return layers, self.pairs[: 2 * height * width].reshape(height, width, 2)
 
 

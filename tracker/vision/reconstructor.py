@@ -15,8 +15,11 @@ from tracker.vision.mirroring import canonical_landmarks, restore_params, restor
 from tracker.vision.records import Landmarks, Reconstruction, Side
 from tracker.vision.smoothing import HandSmoother, SmoothingConfig
 
+_MORE_STEPS: Final = 8
 _OUTSIDE: Final = 0.15
 """Confidence of a landmark outside the picture: there the landmark model only guesses."""
+_LOOSE_FIT: Final = 0.025
+"""Reprojection error, as a share of the hand's size, at which two steps were too few: it moved fast."""
 _BAD_FIT: Final = 0.10
 """Reprojection error, as a share of the hand's size, at which a warm fit is tried again from cold."""
 
@@ -86,6 +89,10 @@ class HandReconstructor:
         else:
             result = self._fitter.warm(evidence, memory.fit, lock_shape=memory.locked)
             size_px = float(np.ptp(evidence.uv, axis=0).max())
+            if result.reprojection_px > _LOOSE_FIT * size_px:
+                result = self._fitter.warm(
+                    evidence, memory.fit, lock_shape=memory.locked, iterations=_MORE_STEPS
+                )
             if result.reprojection_px > _BAD_FIT * size_px:
                 result = min(result, self._fitter.cold(evidence), key=lambda r: r.reprojection_px)
         memory.fit = result.state
