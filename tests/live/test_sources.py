@@ -160,7 +160,7 @@ BAD = {
     "cut.mp4": (cut_off, "cannot be read as video"),
     "folder": (lambda p: p.mkdir(), "holds no images"),
     "tiny.png": (lambda p: Image.new("RGB", (1, 1)).save(p), "1x1 pixels; at least"),
-    "giant.png": (giant_png, "too large"),
+    "giant.png": (giant_png, "more than 64 million pixels"),
     "torn.png": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n"), "cannot be read as an image"),
 }
 

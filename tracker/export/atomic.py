@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a file stands where a folder is needed; choose another folder with --out",
     errno.EEXIST: "a file stands where a folder is needed; choose another folder with --out",
     errno.EISDIR: "a folder stands where the file should go; move it or choose another with --out",
+    errno.ENOENT: "the folder cannot be made there; choose another with --out",
     errno.ENAMETOOLONG: "the path is too long; choose a shorter folder with --out",
 }
 
@@ -43,12 +44,17 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Generator[Path, None, None]:
+def atomic_write(path: Path, *, durable: bool = True) -> Generator[Path, None, None]:
     """Give a temporary path to write to; move it to `path` once the block ends well.
 
     The temporary name lies in the same folder and has the same suffix, because many writers choose
     their format by it. When the block fails or is interrupted, whatever lay at `path` before stays
     as it was and the temporary file is removed.
+
+    Args:
+        path: where the file goes.
+        durable: also keep the promise through a power cut. That costs a wait for the disk, which
+            adds up over hundreds of small files.
 
     Raises:
         OutputError: the disk is full, the folder may not be written to, and the like.
@@ -56,9 +62,10 @@ def atomic_write(path: Path) -> Generator[Path, None, None]:
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
-        with partial.open("rb") as written:
-            # Without it a power cut may leave an empty file under the final name.
-            os.fsync(written.fileno())
+        if durable:
+            with partial.open("rb") as written:
+                # Without it a power cut may leave an empty file under the final name.
+                os.fsync(written.fileno())
         partial.replace(path)
     except OSError as cause:
         raise output_error(path, cause) from cause

@@ -6,6 +6,7 @@ each vertex, which Blender, MeshLab and trimesh read).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,14 @@ def _export(recording: Recording, folder: Path, suffix: str, encode: Encoder) ->
     for block in blocks(recording.rows):
         for row, vertices in zip(block, skin(recording.models, block), strict=True):
             path = meshes / f"{row['frame']:06d}_{row['side']}_{row['track_id']}{suffix}"
-            with atomic_write(path) as partial:
+            with atomic_write(path, durable=False) as partial:
                 data = encode(vertices, faces[row["side"].item()], colors[int(row["track_id"])])
                 partial.write_bytes(data)
             written.append(path)
     remove_stale(meshes, rf"\d{{6,}}_(left|right)_\d+\{suffix}", written)
+    if not written:
+        with suppress(OSError):  # rmdir refuses a folder that holds something
+            meshes.rmdir()
     return written
 
 

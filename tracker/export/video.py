@@ -11,11 +11,14 @@ import av.error
 import cv2
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from tracker.export.atomic import atomic_write, output_error
 
+MAX_SIDE_PX: Final = 16384
+"""Longest side the encoder takes."""
 _CLOCK_HZ: Final = 90_000
 _OPTIONS: Final = {"preset": "superfast", "crf": "19"}
 
@@ -35,8 +38,8 @@ class VideoWriter:
     def add(self, rgb: UInt8[np.ndarray, "h w 3"], timestamp_s: float) -> None:
         """Append a picture; the first one sets the size, others are fitted into it.
 
-        H.264 with its usual 4:2:0 colour needs even sides: of an odd one the last row or column is
-        left out.
+        H.264 with its usual 4:2:0 colour needs even sides up to `MAX_SIDE_PX`: of an odd one the
+        last row or column is left out, a larger picture is scaled down.
 
         Raises:
             OutputError: the file cannot be written.
@@ -44,7 +47,7 @@ class VideoWriter:
         with _named(self._path):
             container, stream = self._encoder = self._encoder or self._open(rgb)
             picture = _fitted(rgb, (stream.height, stream.width))
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = yuv420p(picture)
             self._last = max(round(timestamp_s * _CLOCK_HZ), self._last + 1)
             frame.pts, frame.time_base = self._last, Fraction(1, _CLOCK_HZ)
             container.mux(stream.encode(frame))
@@ -55,8 +58,11 @@ class VideoWriter:
         self._stack.callback(_give_up, container)
         rate = max(Fraction(self._fps).limit_denominator(1001), Fraction(1, 1001))
         stream = container.add_stream("libx264", rate=rate, options=_OPTIONS)
-        stream.height, stream.width = self.hw = (rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2)
+        stream.height, stream.width = self.hw = _video_hw((rgb.shape[0], rgb.shape[1]))
         stream.pix_fmt = "yuv420p"
+        # Said aloud, because players take large pictures for BT.709 where nothing is said.
+        stream.codec_context.colorspace = Colorspace.SMPTE170M
+        stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.time_base = Fraction(1, _CLOCK_HZ)
         return container, stream
 
@@ -102,6 +108,21 @@ def _give_up(container: OutputContainer) -> None:
     """Close what is not closed yet: on the way out of an error, which must not be hidden by another."""
     with suppress(av.error.FFmpegError, OSError):
         container.close()
+
+
+def yuv420p(rgb: UInt8[np.ndarray, "h w 3"]) -> av.VideoFrame:
+    """Return a picture with even sides as the encoder wants it (BT.601, video range).
+
+    OpenCV converts three times as fast as FFmpeg's scaler, which the encoder would use.
+    """
+    planes = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+def _video_hw(hw: tuple[int, int]) -> tuple[int, int]:
+    ratio = min(1, MAX_SIDE_PX / max(hw))
+    height, width = (max(round(side * ratio) // 2 * 2, 2) for side in hw)
+    return height, width
 
 
 def _fitted(

@@ -30,6 +30,7 @@ from tracker.vision.records import Frame
 MIN_SIDE_PX: Final = 16
 MAX_PIXELS: Final = 64_000_000
 """Largest frame accepted, 192 MB of RGB: above 8K video and any webcam."""
+_SCALE_DOWN: Final = "scale it down first, e.g. with `ffmpeg -i IN -vf scale=1920:-2 OUT`"
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 _DEFAULT_FPS: Final = 30.0
 _MIN_STEP_S: Final = 1e-4
@@ -103,8 +104,8 @@ def _check_size(what: str, hw: tuple[int, int]) -> None:
         )
     if height * width > MAX_PIXELS:
         raise SourceError(
-            f"{what} has frames of {width}x{height} pixels, more than {MAX_PIXELS // 1_000_000} million; "
-            "scale it down first, e.g. `ffmpeg -i IN -vf scale=1920:-2 OUT.mp4`"
+            f"{what} has frames of {width}x{height} pixels, more than "
+            f"{MAX_PIXELS // 1_000_000} million; {_SCALE_DOWN}"
         )
 
 
@@ -151,7 +152,9 @@ class VideoFile:
         if first is None and self.warning:
             raise SourceError(f"no frame of {self._path} can be decoded: {self.warning}")
         if first is None:
-            raise SourceError(f"{self._path} holds no frames; check that it plays")
+            raise SourceError(
+                f"{self._path} holds no frames; it may be cut off, check that it plays"
+            )
         self.warning = None
         return first
 
@@ -278,8 +281,10 @@ def _read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
                 _check_size(str(path), (image.height, image.width))
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise SourceError(f"{path} is too large ({_reason(error)}); scale it down first") from error
+        raise SourceError(
+            f"{path} has more than {MAX_PIXELS // 1_000_000} million pixels; {_SCALE_DOWN}"
+        ) from error
     except _BAD_IMAGE as error:
         raise SourceError(
-            f"{path} cannot be read as an image ({type(error).__name__}); is it complete?"
+            f"{path} cannot be read as an image ({type(error).__name__}); replace it or take it away"
         ) from error
