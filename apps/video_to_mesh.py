@@ -54,13 +54,21 @@ def _process(clips: Sequence[Path], options: ClipOptions, console: Console) -> i
             _refuse(console, error)
     code = 0 if len(jobs) == len(clips) else BAD_INPUT
     if jobs:
-        tracker = HandTracker(options.hand.tracker)
+        tracker = _ready_tracker(options, console)
         with _drawing(options) as drawing, StopRequest() as stop:
             for begun, job in enumerate(jobs, 1):
                 code = max(code, _run(job, tracker, drawing, console, stop))
                 if stop.made:
                     return _stopped(console, jobs[begun:])
     return code
+
+
+def _ready_tracker(options: ClipOptions, console: Console) -> HandTracker:
+    """Open the tracker and let it compile, so that the frames' speed is the speed of frames."""
+    with console.status("getting ready; a new machine compiles once, for about half a minute"):
+        tracker = HandTracker(options.hand.tracker)
+        tracker.warmup()
+    return tracker
 
 
 def _drawing(options: ClipOptions) -> AbstractContextManager[DrawingThread | None]:

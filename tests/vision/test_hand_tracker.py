@@ -93,6 +93,16 @@ def test_a_photograph_needs_no_warm_up(two_hands: list[Frame]) -> None:
         np.testing.assert_array_equal(a.vertices, b.vertices)
 
 
+def test_warming_up_leaves_no_hand_behind(tracker: HandTracker, two_hands: list[Frame]) -> None:
+    before = run(tracker, two_hands[:2])[-1]
+    tracker.reset()
+    tracker.warmup()
+    assert tracker(without_hand(two_hands[0], 0.0)) == []
+    after = run(tracker, two_hands[:2])[-1]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a.vertices, b.vertices)
+
+
 def test_max_hands_is_kept(two_hands: list[Frame]) -> None:
     one = HandTracker(HandTrackerConfig(max_hands=1))
     assert all(len(one(frame)) == 1 for frame in two_hands[:4])

@@ -106,6 +106,13 @@ class HandTracker:
         self._now_s = -math.inf
         self._frame = 0
 
+    def warmup(self) -> None:
+        """Get ready now instead of in the first frames: half a minute on a new machine, then a second."""
+        camera = Camera.from_fov((480, 640))
+        hand = self._reconstruct.warmup(camera)
+        texture = TextureFuser(self._faces["right"], len(self.model.v_template))
+        texture.add(np.full((*camera.hw, 3), 128, np.uint8), hand.vertices, camera, 1.0)
+
     def __call__(self, frame: Frame) -> list[TrackedHand]:
         """Return the hands of one frame; a frame without hands gives an empty list."""
         if self.config.static:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel
+from tracker.geometry.hand_params import HandParams
 from tracker.geometry.skinning import RuntimeHand
 from tracker.vision.fitter import Evidence, FitResult, FitState, FitterConfig, HandFitter
 from tracker.vision.mirroring import canonical_landmarks, restore_params, restore_points
@@ -60,6 +61,17 @@ class HandReconstructor:
         """Prepare for a hand that was away: its shape is still known, its pose is not."""
         memory.fit = None
         memory.smoother = self._new_smoother()
+
+    def warmup(self, camera: Camera) -> Reconstruction:
+        """Compile what is compiled at first use, by following a still hand before `camera`."""
+        rest = HandParams(
+            np.array([np.pi, 0, 0]), np.zeros((15, 3)), np.zeros(10), np.array([0, 0, 0.5]), 1.0
+        )
+        joints = self._skinner.skin(rest)[1].astype(np.float64)
+        seen = Landmarks(camera.project(joints), joints - joints.mean(0), presence=1.0, right=1.0)
+        memory = self.new_memory()
+        self(memory, seen, camera, "right", 1 / 30)
+        return self(memory, seen, camera, "right", 1 / 30)
 
     def _new_smoother(self) -> HandSmoother | None:
         config = self._smoothing
