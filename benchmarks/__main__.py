@@ -29,6 +29,7 @@ WORKLOADS = {
     "throughput": "benchmarks.throughput",
     "rendering": "benchmarks.rendering",
     "steadiness": "benchmarks.steadiness",
+    "synthetic": "benchmarks.synthetic",
 }
 """Name of each benchmark and the module with its `run(quick) -> list[Metric]`."""
 
