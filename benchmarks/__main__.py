@@ -30,6 +30,7 @@ WORKLOADS = {
     "rendering": "benchmarks.rendering",
     "steadiness": "benchmarks.steadiness",
     "synthetic": "benchmarks.synthetic",
+    "training_parts": "benchmarks.training_parts",
 }
 """Name of each benchmark and the module with its `run(quick) -> list[Metric]`."""
 
