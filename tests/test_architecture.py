@@ -35,11 +35,11 @@ ARROWS = {
 EXTRA_ARROWS = {"train.open_hand.sheet": {"tracker.view"}}
 """Single modules that may do more than their room."""
 
-HEAVY = {"cv2", "mediapipe", "openvino", "pyrender", "typer", "train"}
+HEAVY = {"cv2", "mediapipe", "openvino", "pyrender", "tyro", "websockets", "train"}
 BANNED = {"chumpy", "manopth", "timm", "torchvision", "smplx"}
 CATCH_ALL_NAMES = {"util", "utils", "helpers", "misc", "common"}
 FORBIDDEN_WORDS = re.compile(
-    r"\b(TODO|FIXME|XXX|HACK|NotImplementedError|breakpoint\(|pragma: no cover)|/work/|/tmp/"
+    r"\b(TODO|FIXME|XXX|HACK|NotImplementedError|breakpoint\(|pragma: no cover)|/w[o]rk/|/t[m]p/"
 )
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
