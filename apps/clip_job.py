@@ -10,8 +10,8 @@ from typing import Protocol
 
 from apps.clip_film import ClipFilm, open_film
 from apps.clip_options import ClipOptions
+from apps.clip_stream import ClipStream
 from apps.clip_thread import DrawingThread
-from apps.stop_request import StopRequest
 from tracker.errors import OutputError, SourceError
 from tracker.export.atomic import make_folder, output_error
 from tracker.export.formats import EXPORTERS
@@ -21,6 +21,7 @@ from tracker.export.truth import Score, score_against, truth_beside
 from tracker.geometry.camera import Camera
 from tracker.geometry.camera_files import read_intrinsics
 from tracker.live.sources import open_source
+from tracker.stop_request import StopRequest
 from tracker.vision.hand_tracker import HandTracker
 from tracker.vision.records import Frame, TrackedHand
 
@@ -96,8 +97,11 @@ class ClipJob:
         drawing: DrawingThread | None,
         monitor: Monitor,
         stop: StopRequest,
+        stream: ClipStream | None = None,
     ) -> Outcome:
         """Track until the end or until asked to stop, then write the files of what was tracked.
+
+        With a stream, frames are tracked at the clip's pace and published as they are done.
 
         Raises:
             SourceError: no frame could be read.
@@ -110,8 +114,11 @@ class ClipJob:
         began = time.perf_counter()
         with _result_folder(self._folder):
             with self._film(drawing) as film:
-                for frame, camera in self._frames(monitor, stop):
-                    hands = self._numbered(tracker(frame))
+                for frame, camera in self._frames(monitor, stop, stream):
+                    found = tracker(frame)
+                    if stream is not None:  # as the tracker numbers them: never the same twice
+                        stream.publish(frame, camera, found)
+                    hands = self._numbered(found)
                     recording.append(frame.index, frame.timestamp_s, hands)
                     if film is not None:
                         film.add(frame, camera, hands)
@@ -125,9 +132,13 @@ class ClipJob:
             return nullcontext()
         return open_film(self._folder, self.source.info.fps, drawing, self._options.picture)
 
-    def _frames(self, monitor: Monitor, stop: StopRequest) -> Iterator[tuple[Frame, Camera]]:
+    def _frames(
+        self, monitor: Monitor, stop: StopRequest, stream: ClipStream | None
+    ) -> Iterator[tuple[Frame, Camera]]:
         """Yield the frames with their camera until the end or until asked to stop."""
         for frame in self.source:
+            if stream is not None:
+                stream.await_capture(frame)
             if stop.made:
                 self._interrupted = True
                 monitor.stopping()

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from tracker.export.formats import parse_formats
+from tracker.stream.greeting import StreamFacts
+from tracker.stream.protocol import DEFAULT_PORT
 from tracker.view.renderer import RendererKind
 from tracker.vision.hand_tracker import HandTrackerConfig
 from tracker.vision.smoothing import SmoothingConfig
@@ -17,6 +20,24 @@ def _given(kind: type[float] | type[Path], metavar: str) -> object:
     return arg(constructor=kind, metavar=metavar, help_behavior_hint="")
 
 
+def _port(words: list[str]) -> int:
+    if not words:
+        return DEFAULT_PORT
+    (word, *more) = words
+    if more or not word.isdecimal():
+        raise ValueError(f"expected a port, found {' '.join(words)}; name the clips before --serve")
+    return int(word)
+
+
+_OPTIONAL_PORT: Final = PrimitiveConstructorSpec[int | None](
+    nargs="*",
+    metavar="[PORT]",
+    instance_from_str=_port,
+    is_instance=lambda value: value is None or isinstance(value, int),
+    str_from_instance=lambda port: [] if port is None else [str(port)],
+)
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go and what they are."""
@@ -25,6 +46,9 @@ class OutputOptions:
     """Folder for the results; each clip gets one of its own in it."""
     export: Annotated[str, arg(metavar="LIST")] = "npz,glb,ply,csv,jsonl,bvh"
     """Formats, comma-separated: npz, glb, obj, ply, csv, jsonl, bvh, usd."""
+
+    serve: Annotated[int | None, _OPTIONAL_PORT, arg(help_behavior_hint="")] = None
+    """Stream the hands while tracking, at the clip's pace; http://127.0.0.1:4263 shows them."""
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -78,6 +102,15 @@ class HandOptions:
     """Steady the hands over time."""
 
     @property
+    def stream_facts(self) -> StreamFacts:
+        """What a stream's clients are told of these choices."""
+        smoothed = self.smooth and not self.static
+        return StreamFacts(
+            scale_source="assumed" if self.hand_length_mm is None else "calibrated",
+            filter={"name": "one_euro" if smoothed else "none"},
+        )
+
+    @property
     def tracker(self) -> HandTrackerConfig:
         """The tracker's configuration."""
         return HandTrackerConfig(
@@ -115,6 +148,8 @@ class ClipOptions:
             raise ValueError("--fov and --intrinsics both describe the camera; give one of them")
         if self.camera.fps is not None and not 0 < self.camera.fps <= 1000:
             raise ValueError(f"--fps must lie between 0 and 1000, found {self.camera.fps}")
+        if self.output.serve is not None and not 0 <= self.output.serve <= 65535:
+            raise ValueError(f"--serve must lie between 0 and 65535, found {self.output.serve}")
         try:
             _ = self.output.formats, self.hand.tracker
         except ValueError as error:

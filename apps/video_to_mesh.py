@@ -6,8 +6,8 @@ python apps/video_to_mesh.py clip.mp4
 import itertools
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -17,9 +17,12 @@ from apps.clip_arguments import parse_arguments
 from apps.clip_job import ClipJob, Outcome
 from apps.clip_options import ClipOptions
 from apps.clip_progress import ClipProgress
+from apps.clip_stream import ClipStream
 from apps.clip_thread import DrawingThread
-from apps.stop_request import StopRequest
 from tracker.errors import HandloomError
+from tracker.stop_request import StopRequest
+from tracker.stream.hub import ServerConfig
+from tracker.stream.server import StreamServer
 from tracker.vision.hand_tracker import HandTracker
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -55,9 +58,13 @@ def _process(clips: Sequence[Path], options: ClipOptions, console: Console) -> i
     code = 0 if len(jobs) == len(clips) else BAD_INPUT
     if jobs:
         tracker = _ready_tracker(options, console)
-        with _drawing(options) as drawing, StopRequest() as stop:
+        with (
+            _serving(options, tracker, console) as server,
+            _drawing(options) as drawing,
+            StopRequest() as stop,
+        ):
             for begun, job in enumerate(jobs, 1):
-                code = max(code, _run(job, tracker, drawing, console, stop))
+                code = max(code, _run(job, tracker, drawing, console, stop, server))
                 if stop.made:
                     return _stopped(console, jobs[begun:])
     return code
@@ -73,6 +80,20 @@ def _ready_tracker(options: ClipOptions, console: Console) -> HandTracker:
 
 def _drawing(options: ClipOptions) -> AbstractContextManager[DrawingThread | None]:
     return DrawingThread(options.picture.renderer) if options.picture.overlay else nullcontext()
+
+
+@contextmanager
+def _serving(
+    options: ClipOptions, tracker: HandTracker, console: Console
+) -> Generator[StreamServer | None, None, None]:
+    """Open the stream of hands, if it is wanted, and say where it is."""
+    if options.output.serve is None:
+        yield None
+        return
+    config = ServerConfig(facts=options.hand.stream_facts)
+    with StreamServer(port=options.output.serve, model=tracker.model, config=config) as server:
+        console.print(f"hands at {server.url}, to look at: http://127.0.0.1:{server.port}")
+        yield server
 
 
 def _refuse(console: Console, error: Exception) -> int:
@@ -105,12 +126,14 @@ def _run(
     drawing: DrawingThread | None,
     console: Console,
     stop: StopRequest,
+    server: StreamServer | None,
 ) -> int:
     """Process one clip with a progress bar and say what came of it."""
     console.print(str(job.clip), style="bold", markup=False, soft_wrap=True)
     try:
         with ClipProgress(console, job.clip.name, job.source.info.frame_count) as progress:
-            outcome = job.run(tracker, drawing, progress, stop)
+            stream = None if server is None else ClipStream(server)
+            outcome = job.run(tracker, drawing, progress, stop, stream)
     except HandloomError as error:
         return _refuse(console, error)
     _report(console, outcome)

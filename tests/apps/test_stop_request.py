@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.stop_request import StopRequest
 from tracker.export.npz import read_npz
 from tracker.live.sources import open_source
+from tracker.stop_request import StopRequest
 from tracker.vision.hand_tracker import HandTracker
 
 PROGRAM = Path(__file__).resolve().parents[2] / "apps" / "video_to_mesh.py"

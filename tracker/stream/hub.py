@@ -37,6 +37,7 @@ from tracker.stream.messages import (
     parse_client_message,
     subscribed_message,
 )
+from tracker.stream.page_files import PAGE_PATHS, page_response
 from tracker.stream.protocol import JSON, MAX_BAD_MESSAGES, STREAM_PATH
 from tracker.stream.records import StreamFrame
 from tracker.stream.security import AccessRules
@@ -99,8 +100,8 @@ class Hub:
             return connection.respond(refusal.status, f"{refusal.reason}\n")
         if path == "/healthz":
             return connection.respond(HTTPStatus.OK, "ok\n")
-        if path == "/":
-            return connection.respond(HTTPStatus.OK, f"Handloom streams hands at {STREAM_PATH}\n")
+        if path in PAGE_PATHS:
+            return page_response(path)
         if path in _TOPOLOGY:
             return self._topology(_TOPOLOGY[path], request)
         if path != STREAM_PATH:

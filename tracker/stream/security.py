@@ -4,7 +4,7 @@
 * A web page may connect only from this machine's own addresses, or where its origin is allowed:
   any page can open `ws://127.0.0.1`. Programs send no `Origin` and are trusted as the camera is.
 * The `Host` must be a name of this machine, or a page could reach in by rebinding its own name.
-* With a token, every address but `/healthz` and the page at `/` wants it, as `Authorization: Bearer`
+* With a token, every address but `/healthz` and the files of the page at `/` wants it, as `Authorization: Bearer`
   or, because browsers cannot set headers, as `?token=`. Queries are never logged.
 
 There is no TLS: put a reverse proxy, `ssh -L` or `adb reverse` in front.
@@ -20,8 +20,9 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from tracker.stream.errors import StreamError
+from tracker.stream.page_files import PAGE_PATHS
 
-OPEN_PATHS: Final = ("/", "/healthz")
+OPEN_PATHS: Final = (*PAGE_PATHS, "/healthz")
 """Paths that tell nothing about anyone, and so want no token."""
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LOOPBACK_ORIGIN: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
