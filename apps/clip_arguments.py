@@ -31,6 +31,7 @@ examples:
   python apps/video_to_mesh.py clip.mp4 --fov 68 --hand-length-mm 188   (metric distances)
   python apps/video_to_mesh.py clip.mp4 --side-by-side --skeleton       (see more)
   python apps/video_to_mesh.py photos/ --static                         (each image on its own)
+  python apps/video_to_mesh.py clip.mp4 --serve                         (joints over a socket)
 """
 
 _BOX = re.compile(r"[─-╿]+|-{5,}")  # Unicode's box drawing characters, or where there are none

@@ -192,7 +192,7 @@ class StreamServer:
             reason = (error.strerror or str(error)).replace("\n", " ")
             raise StreamError(
                 f"cannot listen on {self._host}:{self._port}: {reason}; "
-                "close the program that uses it, or choose another with --port"
+                "close the program that uses it, or choose another port"
             ) from error
         self._started.set_result(server.sockets[0].getsockname()[1])
         status = asyncio.create_task(self._hub.report_regularly())

@@ -5,6 +5,7 @@ import { LatencyGraph } from "./graph.js";
 import { Scene } from "./scene.js";
 
 const FIRST_RETRY_MS = 250, LAST_RETRY_MS = 4000, CLOCK_PERIOD_MS = 2000, TABLE_PERIOD_MS = 200;
+const PICTURE_M = 0.06;
 const byId = (id) => document.getElementById(id);
 
 const scene = new Scene(byId("scene"));
@@ -105,7 +106,8 @@ function paint() {
     const hands = (state.frame?.hands ?? []).filter((hand) => hand.joints).map(inOpenxr);
     const worldAxes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((axis) => toOpenxr(state.axes, axis));
     const parents = state.hello?.skeletons.openxr26.parents ?? [];
-    scene.draw(hands, parents, worldAxes, { axes: byId("axes").checked, radii: byId("radii").checked });
+    const shown = { axes: byId("axes").checked, radii: byId("radii").checked };
+    scene.draw(hands, { parents, worldAxes, corners: pictureCorners(), shown });
     graph.draw();
     if (state.fresh && state.frame) send({ type: "ack", seq: state.frame.seq });
     state.fresh = false;
@@ -122,6 +124,13 @@ function inOpenxr(hand) {
     radius: radius / units,
   }));
   return { ...hand, joints };
+}
+
+function pictureCorners() {
+  if (!state.camera) return [];
+  const { width, height, fx, fy, cx, cy } = state.camera;
+  const at = (u, v) => [((u - cx) / fx) * PICTURE_M, (-(v - cy) / fy) * PICTURE_M, -PICTURE_M];
+  return [at(0, 0), at(width, 0), at(width, height), at(0, height)];
 }
 
 function element(tag, text, kind = "") {

@@ -24,12 +24,13 @@ export class Scene {
     this.moved = true;
   }
 
-  // hands: [{ side, state, emulated, joints: [{ position, axes, radius }] }]; worldAxes: 3 vectors.
-  draw(hands, parents, worldAxes, shown) {
+  // hands: [{ side, state, emulated, joints: [{ position, axes, radius }] }]; worldAxes: 3 vectors;
+  // corners: of the picture, a little before the tracking camera, or none where it is not known.
+  draw(hands, { parents, worldAxes, corners, shown }) {
     this.#fit();
     this.#follow(hands);
     this.moved = false;
-    const pieces = [...this.#cameraPieces(worldAxes)];
+    const pieces = [...this.#cameraPieces(worldAxes, corners)];
     for (const hand of hands) pieces.push(...this.#handPieces(hand, parents, shown));
     pieces.sort((a, b) => b.depth - a.depth);
     for (const piece of pieces) piece.paint();
@@ -133,11 +134,10 @@ export class Scene {
   }
 
   // The tracking camera at the origin, the axes of the chosen frame, and the same in a corner.
-  *#cameraPieces(worldAxes) {
-    const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([x, y]) => [x * 0.04, y * 0.023, -0.06]);
+  *#cameraPieces(worldAxes, corners) {
     for (const [n, corner] of corners.entries()) {
       yield* this.#line([0, 0, 0], corner, "#5b6472", 1);
-      yield* this.#line(corner, corners[(n + 1) % 4], "#5b6472", 1);
+      yield* this.#line(corner, corners[(n + 1) % corners.length], "#5b6472", 1);
     }
     for (const [i, name] of ["x", "y", "z"].entries()) {
       const tip = worldAxes[i].map((value) => value * WORLD_AXIS_M);
