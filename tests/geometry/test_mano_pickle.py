@@ -224,6 +224,11 @@ def test_a_damaged_file_is_read_or_refused_but_never_breaks(make_hand, make_pick
     assert all(isinstance(a, np.ndarray) for a in found.values())
 
 
+def test_a_bad_escape_in_damaged_text_is_no_warning():
+    with pytest.raises(HandModelError):
+        read_mano_pickle(b"S'\\\xc2'\n.", ["a"])
+
+
 @settings(max_examples=200)
 @given(st.binary(max_size=60).map(lambda b: b"\x80\x02" + b))
 def test_random_programs_are_refused(program):

@@ -9,6 +9,7 @@ import io
 import pickle
 import pickletools
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -83,8 +84,11 @@ def read_mano_pickle(data: bytes, keys: Sequence[str]) -> dict[str, np.ndarray]:
             arrays; the message names the reason but not the file.
     """
     try:
-        _check_opcodes(data)
-        content: object = _InertUnpickler(io.BytesIO(data), encoding="latin1").load()
+        with warnings.catch_warnings():
+            # Damaged text may hold bad escapes, of which Python warns; the file is refused or not.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            _check_opcodes(data)
+            content: object = _InertUnpickler(io.BytesIO(data), encoding="latin1").load()
     except _DAMAGE as problem:
         raise HandModelError(f"the pickle is damaged ({_first_line(problem)})") from problem
     if not isinstance(content, dict):

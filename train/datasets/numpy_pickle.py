@@ -6,6 +6,7 @@ memory is only made once its bytes are there, because numpy compares both before
 
 import io
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -75,7 +76,10 @@ def read_number_pickle(data: bytes, source: str) -> dict[str, Any]:
     if len(data) > _MAX_BYTES:
         raise SampleError(f"{source} has {len(data)} bytes, more than any annotation of a frame")
     try:
-        content: object = _NumberUnpickler(io.BytesIO(data), encoding="latin1").load()
+        with warnings.catch_warnings():
+            # Damaged text may hold bad escapes, of which Python warns.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            content: object = _NumberUnpickler(io.BytesIO(data), encoding="latin1").load()
     except SampleError as problem:
         raise SampleError(f"{source} is refused: {problem}") from problem
     except _DAMAGE as problem:

@@ -1,13 +1,13 @@
 """Build the open hand: `python -m train.open_hand --out weights/open_hand.npz [--sheet sheet.png]`."""
 
 import logging
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -42,24 +42,29 @@ def _report(results: dict[str, list[CheckResult]]) -> int:
     return failed
 
 
-def build_open_hand(
-    out: Annotated[Path, typer.Option(help="Where to write the hand model, an npz file.")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="Where to draw a contact sheet, a PNG file.")
-    ] = None,
-) -> None:
-    """Build the open hand from published anthropometry, check it, and write it."""
+def build_open_hand(out: Path, sheet: Path | None = None) -> int:
+    """Build the open hand from published anthropometry, check it, and write it.
+
+    Args:
+        out: Where to write the hand model, an npz file.
+        sheet: Where to draw a contact sheet, a PNG file.
+
+    Returns:
+        The exit code: 0, 1 for a hand that fails a check, 2 for a folder that is not there.
+    """
     logging.basicConfig(level=logging.WARNING)
     if not out.parent.is_dir():
-        raise typer.BadParameter(f"{out.parent} is no folder; create it or choose another --out")
+        _console.print(f"error: {out.parent} is no folder; create it or choose another --out")
+        return 2
     hand = build(_stage)
     with _stage("checks"):
         results = run_checks(hand)
     failed = _report(results)
     if failed:
         _console.print(f"[bold red]{failed} checks failed; {out} was left as it was[/]")
-        raise typer.Exit(1)
+        return 1
     _write(hand, out, sheet)
+    return 0
 
 
 def _write(hand: OpenHand, out: Path, sheet: Path | None) -> None:
@@ -72,4 +77,4 @@ def _write(hand: OpenHand, out: Path, sheet: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(build_open_hand)
+    sys.exit(tyro.cli(build_open_hand))
