@@ -7,6 +7,7 @@ caller judges them, and only then is each array read, never beyond the size its 
 import io
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -70,10 +71,12 @@ def _header(archive: zipfile.ZipFile, key: str) -> ArrayHeader:
 
 def _next_header(member: _Readable) -> ArrayHeader:
     version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return ArrayHeader(*np.lib.format.read_array_header_1_0(member))
-    if version == (2, 0):
-        return ArrayHeader(*np.lib.format.read_array_header_2_0(member))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd syntax in a damaged header, which is refused anyway
+        if version == (1, 0):
+            return ArrayHeader(*np.lib.format.read_array_header_1_0(member))
+        if version == (2, 0):
+            return ArrayHeader(*np.lib.format.read_array_header_2_0(member))
     raise HandModelError(f"an array is in .npy format {version}, known are (1, 0) and (2, 0)")
 
 
