@@ -72,7 +72,9 @@ def _header(archive: zipfile.ZipFile, key: str) -> ArrayHeader:
 def _next_header(member: _Readable) -> ArrayHeader:
     version = np.lib.format.read_magic(member)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd syntax in a damaged header, which is refused anyway
+        warnings.simplefilter(
+            "ignore"
+        )  # of odd syntax in a damaged header, which is refused anyway
         if version == (1, 0):
             return ArrayHeader(*np.lib.format.read_array_header_1_0(member))
         if version == (2, 0):
