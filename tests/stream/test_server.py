@@ -221,7 +221,7 @@ def test_publishing_needs_a_running_server(models, camera):
 
 
 def test_a_taken_port_is_told_in_one_line(server, models):
-    with pytest.raises(StreamError, match="--port") as caught:
+    with pytest.raises(StreamError, match="choose another port") as caught:
         StreamServer(port=server.port, model=models["right"]).start()
     assert str(server.port) in str(caught.value)
     assert "\n" not in str(caught.value)
