@@ -90,6 +90,11 @@ class TrainConfig:
             )
         if self.shares and len(self.shares) != len(self.data):
             raise ValueError(f"give a share for each of {len(self.data)} data sets, or none")
+        if (self.weights.heat or self.weights.seen) and not self.network.joint_maps:
+            raise ValueError(
+                "weights.heat and weights.seen are about the network's own joints: add "
+                "--network.joint_maps, or set both to 0"
+            )
         if not (0 <= self.ema < 1 and self.clip >= 0):
             raise ValueError(f"need 0 <= ema < 1 and clip >= 0, found {self.ema} and {self.clip}")
 

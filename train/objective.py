@@ -12,6 +12,7 @@ from tracker.geometry.hand_model import HandMesh, HandModel
 from tracker.geometry.joint_limits import joint_frames, joint_limits
 from tracker.geometry.losses import (
     consistency_loss,
+    heat_loss,
     keypoint_loss,
     location_loss,
     orientation_loss,
@@ -32,6 +33,7 @@ from tracker.geometry.losses_priors import (
     scale_loss,
     shape_loss,
 )
+from tracker.geometry.pose_prior import PosePrior
 from tracker.geometry.rasteriser import RasterTopology, Rendered, rasterise
 from tracker.geometry.ssim import ssim
 from tracker.geometry.vertex_light import light_vertices, vertex_normals
@@ -84,6 +86,7 @@ class Objective:
         self._topology = RasterTopology.of(hand.faces.cpu().numpy())
         self._frames, self._limits = joint_frames(hand), joint_limits(hand)
         self._laplacian = cotangent_laplacian(hand.v_template, hand.faces)
+        self._pose_prior = PosePrior.of_open_hand().to(hand.v_template.device)
         self._half = config.precision == "bfloat16"
 
     def wanted(self, stage: Stage) -> tuple[Term, ...]:
@@ -134,7 +137,7 @@ class Objective:
         if networks.branch is None:
             raise ValueError("the stage trains the 2D branch, but these networks have none")
         with torch.autocast(batch.rgb.device.type, torch.bfloat16, enabled=self._half):
-            return networks.branch(batch.rgb).float()
+            return networks.branch(batch.rgb)
 
     def terms(
         self, prediction: Prediction, batch: TrainBatch, wanted: Iterable[Term]
@@ -145,6 +148,7 @@ class Objective:
             makers |= self._keypoint_terms(prediction.uv_branch, batch)
         if prediction.hand is not None:
             makers |= self._geometric_terms(prediction.hand, batch)
+            makers |= self._seen_terms(prediction.hand, batch)
             makers |= self._photometric_terms(prediction.hand, batch)
         if prediction.hand is not None and prediction.uv_branch is not None:
             uv, stacks = prediction.hand.uv, prediction.uv_branch
@@ -173,6 +177,20 @@ class Objective:
             "scale": lambda: scale_loss(hand.mesh.joints, self._bone_m),
             "joint_limits": lambda: self._limit_loss(hand.output),
             "laplacian": lambda: laplacian_loss(hand.mesh.vertices, self._laplacian),
+            "pose": lambda: self._pose_prior.loss(self.hand.pose_from_pca(hand.output.pose)),
+        }
+
+    def _seen_terms(
+        self, hand: HandPrediction, batch: TrainBatch
+    ) -> Mapping[str, Callable[[], Tensor]]:
+        """Return the terms about the joints that the network sees in its own maps."""
+        seen = hand.output.seen
+        if seen is None:
+            return {}
+        target, certain = batch.uv / batch.rgb.shape[-1], batch.confidence
+        return {
+            "heat": lambda: heat_loss(seen.heat, target, certain),
+            "seen": lambda: location_loss(LOSS_PX * seen.place, LOSS_PX * target, certain),
         }
 
     def _limit_loss(self, output: NetworkOutput) -> Float[Tensor, ""]:

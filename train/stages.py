@@ -23,6 +23,9 @@ Term = Literal[
     "joint_limits",
     "mean_color",
     "laplacian",
+    "pose",
+    "heat",
+    "seen",
 ]
 """A field of `LossWeights`."""
 
@@ -33,6 +36,9 @@ GEOMETRY: Final[tuple[Term, ...]] = (
     "scale",
     "joint_limits",
     "laplacian",
+    "pose",
+    "heat",
+    "seen",
 )
 PHOTOMETRY: Final[tuple[Term, ...]] = ("pixel", "ssim", "texture", "mean_color")
 DRAWN: Final = frozenset({"pixel", "ssim", "mean_color"})

@@ -14,8 +14,12 @@ from train.presets import PRESETS
 from train.stages import GEOMETRY, JOINT, KEYPOINTS, Stage
 from train.trainer import Trainer
 
+WEIGHTS = LossWeights(mean_color=1e-3, laplacian=0.1, pose=1e-2, heat=0.05, seen=1e-3)
 CONFIG = dataclasses.replace(
-    PRESETS["smoke"], weights=LossWeights(mean_color=1e-3, laplacian=0.1), batch=2
+    PRESETS["smoke"],
+    network=dataclasses.replace(PRESETS["smoke"].network, joint_maps=True),
+    weights=WEIGHTS,
+    batch=2,
 )
 
 
@@ -49,7 +53,7 @@ def test_every_term_reaches_what_it_is_about(trainer, batch):
     for name, value in terms.items():
         assert value.isfinite(), name
         assert value > 0 or name in {"texture", "joint_limits"}, name
-    for name in ("location", "orientation", "scale", "shape", "laplacian"):
+    for name in ("location", "orientation", "scale", "shape", "laplacian", "pose"):
         reached = gradient(trainer, terms, name)
         assert any(k.startswith("hand.geometry") for k in reached), name
         assert not any(k.startswith(("hand.appearance", "branch")) for k in reached), name
@@ -57,6 +61,10 @@ def test_every_term_reaches_what_it_is_about(trainer, batch):
         reached = gradient(trainer, terms, name)
         assert any(k.startswith("hand.appearance") for k in reached), name
         assert any(k.startswith("hand.geometry") for k in reached), name
+    for name in ("heat", "seen"):
+        reached = gradient(trainer, terms, name)
+        assert any(k.startswith("hand.joints") for k in reached), name
+        assert all(k.startswith(("hand.joints", "hand.encoder")) for k in reached), name
     assert all(k.startswith("branch") for k in gradient(trainer, terms, "keypoints"))
     both = gradient(trainer, terms, "consistency")
     assert {k.partition(".")[0] for k in both} == {"hand", "branch"}

@@ -228,8 +228,8 @@ def test_the_exported_program_says_the_same_for_any_number_of_crops(network, wit
     program = torch.export.export(network, arguments, dynamic_shapes=({0: count},) * (1 + with_K))
     others = (crops, K.expand(5, 3, 3)) if with_K else (crops,)
     found, expected = program.module()(*others), network(*others)
-    assert len(found) == len(expected) == 7
-    for one, other in zip(found, expected, strict=True):
+    assert found.seen is expected.seen is None
+    for one, other in zip(found[:-1], expected[:-1], strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -237,7 +237,7 @@ def test_the_exported_program_says_the_same_for_any_number_of_crops(network, wit
 def test_places_and_turns_keep_full_precision_under_autocast(network, rgb):
     with torch.autocast("cpu", torch.bfloat16):
         output = network(rgb, K.expand(3, 3, 3))
-    assert {part.dtype for part in output} == {torch.float32}
+    assert {part.dtype for part in output[:-1]} == {torch.float32}
     turn = output.global_orient.double()
     torch.testing.assert_close(
         turn @ turn.mT, torch.eye(3, dtype=torch.float64).expand(3, 3, 3), atol=1e-6, rtol=0

@@ -9,7 +9,9 @@ A joint of confidence 0 was not seen: its coordinates are never read and may be 
 confidence every loss that uses it is 0, with zero gradient.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
@@ -59,6 +61,12 @@ class LossWeights:
     """Not in the paper; 1e-3 in the public code."""
     laplacian: float = 0.0
     """Not in the paper; 0.1 in the public code, metres."""
+    pose: float = 0.0
+    """Not in the paper: distance to the mean pose, squared deviations (`pose_prior`)."""
+    heat: float = 0.0
+    """Not in the paper: heat maps of the network's own joints, nats (`heat_loss`)."""
+    seen: float = 0.0
+    """Not in the paper: places of the network's own joints, pixels."""
 
     @classmethod
     def code(cls) -> "LossWeights":
@@ -151,6 +159,42 @@ def consistency_loss(
     return huber(uv_3d - uv_2d).mean()
 
 
+def heat_loss(
+    heat: Float[Tensor, "b 21 h w"],
+    target: Float[Tensor, "b 21 2"],
+    confidence: Float[Tensor, "b 21"],
+    *,
+    sigma: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Return the cross entropy of heat maps and Gaussians around the detected joints.
+
+    1/k sum_i con_i sum_p -g_i(p) log softmax(heat_i)(p), g_i normalised over the map. A joint that
+    lies outside the map has no Gaussian to compare with and counts as unseen. Not in the paper: it
+    tells an encoder that starts from chance where to look, which places alone do slowly.
+
+    Args:
+        heat: logarithms of the maps, up to a constant.
+        target: detected joints in shares of the map's sides, (0, 0) its top-left corner.
+        confidence: of the detected joints, in [0, 1].
+        sigma: of the Gaussian, cells.
+    """
+    height, width = heat.shape[-2:]
+    certain = _weight(confidence)
+    place = torch.where(certain[..., None] > 0, target, torch.zeros_like(target))
+    inside = ((place > 0) & (place < 1)).all(-1)
+    columns = _bump(width * place[..., 0], width, sigma)
+    rows = _bump(height * place[..., 1], height, sigma)
+    wanted = (rows[..., :, None] * columns[..., None, :]).flatten(2)
+    entropy = -(wanted * heat.flatten(2).log_softmax(-1)).sum(-1)
+    return (certain * inside * entropy).mean()
+
+
+def _bump(center: Float[Tensor, "b j"], cells: int, sigma: float) -> Float[Tensor, "b j n"]:
+    """Return a Gaussian over a row of cells, which sums to one."""
+    middles = torch.arange(cells, device=center.device, dtype=center.dtype) + 0.5
+    return (-((middles - center[..., None]) / sigma).square() / 2).softmax(-1)
+
+
 def huber(offsets: Float[Tensor, "*b d"], threshold: float = HUBER_PX) -> Float[Tensor, "*b"]:
     """Return H(d) = d^2 / (2 t) for d < t, else d - t / 2, of the Euclidean length d."""
     squared = offsets.square().sum(-1)
@@ -166,12 +210,36 @@ def lengths(vectors: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
     return torch.where(zero, squared, torch.where(zero, torch.ones_like(squared), squared).sqrt())
 
 
+_mean_of_shares: ContextVar[Callable[[Tensor], Tensor] | None] = ContextVar("shares", default=None)
+
+
+@contextmanager
+def shared_batch(
+    mean_of_shares: Callable[[Tensor], Tensor],
+) -> Generator[None, None, None]:
+    """While open, batches are equal shares of a larger one, e.g. of several processes.
+
+    Losses that are normalised by a sum over the batch then use the mean of that sum over the
+    shares, so that the mean of the shares' losses is the whole batch's.
+
+    Args:
+        mean_of_shares: returns the mean of a tensor over all shares.
+    """
+    token = _mean_of_shares.set(mean_of_shares)
+    try:
+        yield
+    finally:
+        _mean_of_shares.reset(token)
+
+
 def confident_mean(
     values: Float[Tensor, "*b"], confidence: Float[Tensor, "*b"]
 ) -> Float[Tensor, ""]:
     """Return sum(values con^2) / sum(con^2), the code's way to use confidences; 0 without any."""
     squared = confidence.square()
-    total = squared.sum()
+    total, mean_of_shares = squared.sum(), _mean_of_shares.get()
+    if mean_of_shares is not None:
+        total = mean_of_shares(total)
     return (values * squared).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 

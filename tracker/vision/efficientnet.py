@@ -20,6 +20,10 @@ class Features(NamedTuple):
     """The last feature map, 1/32 of the picture's size."""
     tap: Float[Tensor, "b c H W"]
     """An early feature map, 1/4 of the picture's size: colours and edges, where they are."""
+    eighth: Float[Tensor, "b c8 h8 w8"]
+    """The last map at 1/8."""
+    sixteenth: Float[Tensor, "b c16 h16 w16"]
+    """The last map at 1/16."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ SCALING: Final = {"efficientnet_b0": (1.0, 1.0), "efficientnet_b3": (1.2, 1.4)}
 """Width and depth factor of each member of the family."""
 TAP_STAGE: Final = 1
 """The last stage at a quarter of the picture's size."""
+PYRAMID_STAGES: Final = (2, 4)
+"""The last stages at an eighth and a sixteenth."""
 
 _STEM, _HEAD, _SQUEEZE = 32, 1280, 4
 
@@ -146,6 +152,8 @@ class EfficientNet(nn.Module):
         stem = round_channels(_STEM * width)
         self.tap_channels = round_channels(B0_STAGES[TAP_STAGE].channels * width)
         self.feature_channels = round_channels(_HEAD * width)
+        eighth, sixteenth = (round_channels(B0_STAGES[k].channels * width) for k in PYRAMID_STAGES)
+        self.pyramid_channels = (eighth, sixteenth, self.feature_channels)
         self.conv_stem = conv(3, stem, 3, 2)
         self.bn1 = nn.BatchNorm2d(stem)
         self.blocks = nn.ModuleList(_stages(stem, width, depth))
@@ -156,11 +164,12 @@ class EfficientNet(nn.Module):
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Features:
         """Return the features of pictures that are normalised as in the encoder's training."""
         x = nn.functional.silu(self.bn1(self.conv_stem(rgb)))
-        tap = x
-        for index, stage in enumerate(self.blocks):
+        maps: list[Tensor] = []
+        for stage in self.blocks:
             x = stage(x)
-            tap = x if index == TAP_STAGE else tap
-        return Features(nn.functional.silu(self.bn2(self.conv_head(x))), tap)
+            maps.append(x)
+        final = nn.functional.silu(self.bn2(self.conv_head(x)))
+        return Features(final, *(maps[k] for k in (TAP_STAGE, *PYRAMID_STAGES)))
 
 
 def _stages(inputs: int, width: float, depth: float) -> Iterator[nn.Sequential]:

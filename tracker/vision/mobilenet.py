@@ -44,6 +44,8 @@ _UIB_STAGES: Final = (
 _LAST: Final = 960
 TAP_STAGE: Final = 0
 """The last stage at a quarter of the picture's size."""
+PYRAMID_STAGES: Final = (1, 2)
+"""The last stages at an eighth and a sixteenth."""
 
 
 class ConvBn(nn.Module):
@@ -107,6 +109,7 @@ class MobileNetV4Small(nn.Module):
         super().__init__()
         self.tap_channels = _EARLY[TAP_STAGE][-1][-1]
         self.feature_channels = _LAST
+        self.pyramid_channels = (_EARLY[-1][-1][-1], _UIB_STAGES[0][-1].channels, _LAST)
         self.conv_stem = conv(3, _STEM, 3, 2)
         self.bn1 = nn.BatchNorm2d(_STEM)
         self.blocks = nn.ModuleList(_stages(_STEM))
@@ -115,11 +118,11 @@ class MobileNetV4Small(nn.Module):
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Features:
         """Return the features of pictures that are normalised as in the encoder's training."""
         x = self.bn1(self.conv_stem(rgb)).relu()
-        tap = x
-        for index, stage in enumerate(self.blocks):
+        maps: list[Tensor] = []
+        for stage in self.blocks:
             x = stage(x)
-            tap = x if index == TAP_STAGE else tap
-        return Features(x, tap)
+            maps.append(x)
+        return Features(x, *(maps[k] for k in (TAP_STAGE, *PYRAMID_STAGES)))
 
 
 def _stages(inputs: int) -> Iterator[nn.Sequential]:

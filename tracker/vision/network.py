@@ -28,7 +28,7 @@ from tracker.geometry.rotations import (
     matrix_from_rot6d,
 )
 from tracker.geometry.skeleton import MANO_JOINTS
-from tracker.vision.efficientnet import SCALING, EfficientNet
+from tracker.vision.efficientnet import SCALING, EfficientNet, Features
 from tracker.vision.mobilenet import MobileNetV4Small
 from tracker.vision.network_heads import (
     ROTATION_SIZE,
@@ -42,6 +42,7 @@ from tracker.vision.network_heads import (
     squash_light,
     squash_texture,
 )
+from tracker.vision.network_joints import JointHead, SeenJoints
 from tracker.vision.network_placement import (
     FACING,
     PAPER_FACING,
@@ -86,6 +87,8 @@ class NetworkConfig:
     """Regress colours and light. Without, every hand has the mean skin in the first light."""
     normalise: bool = True
     """Subtract ImageNet's mean and divide by its deviation; the public code does not."""
+    joint_maps: bool = False
+    """See the joints in heat maps first and lift them (`network_joints`); not in the paper."""
     rotation: Rotation = "rot6d"
     """How the global rotation is regressed."""
     paper: bool = False
@@ -182,6 +185,8 @@ class NetworkOutput(NamedTuple):
     """Ambient gain, directional gain, ambient RGB (3), directional RGB (3), direction from the
     surface towards the source in the camera frame (3); the direction has length one unless the
     network is the published one."""
+    seen: SeenJoints | None = None
+    """Where the network sees the joints in the picture, if it has maps for them."""
 
 
 class S2HandNetwork(nn.Module):
@@ -204,8 +209,9 @@ class S2HandNetwork(nn.Module):
         self.config = config
         small = config.encoder == "mobilenetv4_conv_small"
         self.encoder = MobileNetV4Small() if small else EfficientNet(config.encoder)
+        self.joints = JointHead(self.encoder.pyramid_channels) if config.joint_maps else None
         self.geometry = GeometryHead(
-            self.encoder.feature_channels,
+            self.encoder.feature_channels + (self.joints.outputs if self.joints else 0),
             config.pose_components,
             config.rotation,
             paper=config.paper,
@@ -245,9 +251,13 @@ class S2HandNetwork(nn.Module):
             found = tuple(rgb.shape[-2:])
             raise ValueError(f"the network takes crops of {side} x {side} pixels, found {found}")
         x = (rgb - self._mean) / self._std if self.config.normalise else rgb
-        final, tap = self.encoder(x)
-        raw = RawGeometry(*(part.float() for part in self.geometry(final.mean((2, 3)))))
-        appearance = self.appearance(tap)
+        maps: Features = self.encoder(x)
+        features, seen = maps.final.mean((2, 3)), None
+        if self.joints is not None:
+            seen, described = self.joints(maps.eighth, maps.sixteenth, maps.final)
+            features = torch.cat([features, described], 1)
+        raw = RawGeometry(*(_not_half(part) for part in self.geometry(features)))
+        appearance = self.appearance(maps.tap)
         with _full_precision(rgb.device):
             scale, orient, transl = self._placed(raw, K)
         return NetworkOutput(
@@ -256,8 +266,9 @@ class S2HandNetwork(nn.Module):
             scale,
             orient,
             transl,
-            squash_texture(appearance.texture.float(), self._skin, paper=self.config.paper),
-            squash_light(appearance.light.float(), paper=self.config.paper),
+            squash_texture(_not_half(appearance.texture), self._skin, paper=self.config.paper),
+            squash_light(_not_half(appearance.light), paper=self.config.paper),
+            seen,
         )
 
     def _placed(self, raw: RawGeometry, K: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -275,6 +286,11 @@ class S2HandNetwork(nn.Module):
         orient = turn_to_sight(sight(middle, seen)) @ turn @ self._facing
         knuckle = knuckle_in_camera(raw.transl, scale, seen, side)
         return scale, orient, transl_about_wrist(knuckle, scale, orient, self._rest)
+
+
+def _not_half(tensor: Tensor) -> Tensor:
+    """Return the tensor in single precision, or in double if it has it."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:
