@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from tracker.vision.efficientnet import EfficientNet, round_channels
+from tracker.vision import efficientnet
+from tracker.vision.efficientnet import EfficientNet, round_channels, timm_names
 from tracker.vision.mobilenet import MobileNetV4Small
 
 TIMM_MNV4S_PARAMETERS = 3_774_024
@@ -14,7 +15,12 @@ def parameters(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("efficientnet_b0", 4_007_548), ("efficientnet_b3", 10_696_232)]
+    ("name", "count"),
+    [
+        ("efficientnet_b0", 4_007_548),
+        ("efficientnet_b3", 10_696_232),
+        ("efficientnet_lite0", 4_652_008 - 1_281_000),
+    ],
 )
 def test_parameters_are_as_many_as_timms(name, count):
     assert parameters(EfficientNet(name)) == count
@@ -51,9 +57,10 @@ def test_parameters_have_timms_names_and_shapes():
     [
         (EfficientNet("efficientnet_b0"), 1280, 24),
         (EfficientNet("efficientnet_b3"), 1536, 32),
+        (EfficientNet("efficientnet_lite0"), 1280, 24),
         (MobileNetV4Small(), 960, 32),
     ],
-    ids=["b0", "b3", "mnv4s"],
+    ids=["b0", "b3", "lite0", "mnv4s"],
 )
 def test_features_are_where_they_should_be(encoder, channels, tap):
     with torch.no_grad():
@@ -90,3 +97,31 @@ def test_signals_neither_die_nor_explode_at_the_start(encoder):
 @pytest.mark.parametrize(("channels", "rounded"), [(19.2, 24), (38.4, 40), (16.0, 16), (3.0, 8)])
 def test_channels_are_multiples_of_eight(channels, rounded):
     assert round_channels(channels) == rounded
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_lite0"])
+def test_weights_under_the_other_packages_names_find_their_places(name):
+    encoder = EfficientNet(name)
+    state = encoder.state_dict()
+    renamed, flat = {}, iter(range(100))
+    numbers: dict[str, int] = {}
+    other = {v: k for k, v in efficientnet._OTHER_BLOCKS.items()}
+    first = {v: k for k, v in efficientnet._FIRST_BLOCK.items()}
+    outside = {v: k for k, v in efficientnet._OUTSIDE.items()}
+    for key, value in state.items():
+        if not key.startswith("blocks."):
+            layer, parameter = key.split(".")
+            renamed[f"{outside[layer]}.{parameter}"] = value
+            continue
+        _, stage, index, layer = key.split(".", 3)
+        layer, parameter = layer.rsplit(".", 1)
+        block = f"{stage}.{index}"
+        if block not in numbers:
+            numbers[block] = next(flat)
+        names = first if stage == "0" else other
+        renamed[f"_blocks.{numbers[block]}.{names[layer]}.{parameter}"] = value
+    renamed["_fc.weight"] = torch.zeros(1000, 1280)
+    found = timm_names(encoder, renamed)
+    assert set(found) == set(state)
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    assert timm_names(encoder, state) == state

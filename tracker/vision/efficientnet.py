@@ -1,11 +1,13 @@
 """EfficientNet (Tan and Le 2019) as an image encoder, with timm's parameter names.
 
-ImageNet weights of timm's `efficientnet_b0` and `efficientnet_b3` therefore load as they are. Those
-of its `tf_` models fit too, but were trained with another padding and batch-norm epsilon.
+ImageNet weights of timm's `efficientnet_b0`, `efficientnet_b3` and `efficientnet_lite0` therefore
+load as they are. Those of its `tf_` models fit too, but were trained with another padding and
+batch-norm epsilon. So do those under the names of the package efficientnet_pytorch, which the
+authors' code uses (`timm_names`).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
@@ -48,8 +50,15 @@ B0_STAGES: Final = (
     Stage(6, 320, 1, 1, 3),
 )
 """Table 1 of the paper."""
-SCALING: Final = {"efficientnet_b0": (1.0, 1.0), "efficientnet_b3": (1.2, 1.4)}
-"""Width and depth factor of each member of the family."""
+SCALING: Final = {
+    "efficientnet_b0": (1.0, 1.0),
+    "efficientnet_b3": (1.2, 1.4),
+    "efficientnet_lite0": (1.0, 1.0),
+}
+"""Width and depth factor of each member of the family.
+
+The lite one has no squeeze and excitation, and ReLU6 instead of SiLU: it is b0 for processors.
+"""
 TAP_STAGE: Final = 1
 """The last stage at a quarter of the picture's size."""
 PYRAMID_STAGES: Final = (2, 4)
@@ -97,18 +106,21 @@ class SqueezeExcite(nn.Module):
 class DepthwiseSeparable(nn.Module):
     """The block of the first stage, which does not expand."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, *, lite: bool = False
+    ) -> None:
         super().__init__()
         self.conv_dw = conv(inputs, inputs, kernel, stride, groups=inputs)
         self.bn1 = nn.BatchNorm2d(inputs)
-        self.se = SqueezeExcite(inputs, inputs // _SQUEEZE)
+        self.act = nn.ReLU6() if lite else nn.SiLU()
+        self.se = nn.Identity() if lite else SqueezeExcite(inputs, inputs // _SQUEEZE)
         self.conv_pw = conv(inputs, outputs)
         self.bn2 = nn.BatchNorm2d(outputs)
         self._residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d H W"]:
         """Filter each channel, then mix them."""
-        y = self.se(nn.functional.silu(self.bn1(self.conv_dw(x))))
+        y = self.se(self.act(self.bn1(self.conv_dw(x))))
         y = self.bn2(self.conv_pw(y))
         return x + y if self._residual else y
 
@@ -116,22 +128,25 @@ class DepthwiseSeparable(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand, filter each channel, squeeze and excite, project (MBConv)."""
 
-    def __init__(self, inputs: int, outputs: int, stage: Stage, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stage: Stage, stride: int, *, lite: bool = False
+    ) -> None:
         super().__init__()
         inner = inputs * stage.expand
         self.conv_pw = conv(inputs, inner)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv_dw = conv(inner, inner, stage.kernel, stride, groups=inner)
         self.bn2 = nn.BatchNorm2d(inner)
-        self.se = SqueezeExcite(inner, inputs // _SQUEEZE)
+        self.act = nn.ReLU6() if lite else nn.SiLU()
+        self.se = nn.Identity() if lite else SqueezeExcite(inner, inputs // _SQUEEZE)
         self.conv_pwl = conv(inner, outputs)
         self.bn3 = nn.BatchNorm2d(outputs)
         self._residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d H W"]:
         """Return the block's output, plus its input where the sizes are the same."""
-        y = nn.functional.silu(self.bn1(self.conv_pw(x)))
-        y = self.se(nn.functional.silu(self.bn2(self.conv_dw(y))))
+        y = self.act(self.bn1(self.conv_pw(x)))
+        y = self.se(self.act(self.bn2(self.conv_dw(y))))
         y = self.bn3(self.conv_pwl(y))
         return x + y if self._residual else y
 
@@ -149,6 +164,7 @@ class EfficientNet(nn.Module):
     def __init__(self, name: str = "efficientnet_b0") -> None:
         super().__init__()
         width, depth = SCALING[name]
+        lite = name == "efficientnet_lite0"
         stem = round_channels(_STEM * width)
         self.tap_channels = round_channels(B0_STAGES[TAP_STAGE].channels * width)
         self.feature_channels = round_channels(_HEAD * width)
@@ -156,31 +172,77 @@ class EfficientNet(nn.Module):
         self.pyramid_channels = (eighth, sixteenth, self.feature_channels)
         self.conv_stem = conv(3, stem, 3, 2)
         self.bn1 = nn.BatchNorm2d(stem)
-        self.blocks = nn.ModuleList(_stages(stem, width, depth))
+        self.act = nn.ReLU6() if lite else nn.SiLU()
+        self.blocks = nn.ModuleList(_stages(stem, width, depth, lite=lite))
         self.conv_head = conv(round_channels(B0_STAGES[-1].channels * width), self.feature_channels)
         self.bn2 = nn.BatchNorm2d(self.feature_channels)
         start_convolutions(self)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"]) -> Features:
         """Return the features of pictures that are normalised as in the encoder's training."""
-        x = nn.functional.silu(self.bn1(self.conv_stem(rgb)))
+        x = self.act(self.bn1(self.conv_stem(rgb)))
         maps: list[Tensor] = []
         for stage in self.blocks:
             x = stage(x)
             maps.append(x)
-        final = nn.functional.silu(self.bn2(self.conv_head(x)))
+        final = self.act(self.bn2(self.conv_head(x)))
         return Features(final, *(maps[k] for k in (TAP_STAGE, *PYRAMID_STAGES)))
 
 
-def _stages(inputs: int, width: float, depth: float) -> Iterator[nn.Sequential]:
+_OUTSIDE: Final = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+}
+_FIRST_BLOCK: Final = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+    "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand",
+}
+_OTHER_BLOCKS: Final = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+    "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand",
+}
+
+
+def timm_names(encoder: EfficientNet, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with efficientnet_pytorch's names under timm's; others as they are."""
+    if "_conv_stem.weight" not in found:
+        return dict(found)
+    sizes = [len(stage) for stage in encoder.blocks if isinstance(stage, nn.Sequential)]
+    places = [(stage, index) for stage, size in enumerate(sizes) for index in range(size)]
+    named: dict[str, Tensor] = {}
+    for name, value in found.items():
+        head, _, rest = name.partition(".")
+        if head == "_blocks":
+            number, layer, parameter = rest.split(".", 2)
+            stage, index = places[int(number)]
+            own = _OTHER_BLOCKS if stage else _FIRST_BLOCK
+            named[f"blocks.{stage}.{index}.{own[layer]}.{parameter}"] = value
+        elif head in _OUTSIDE:
+            named[f"{_OUTSIDE[head]}.{rest}"] = value
+    return named
+
+
+def _stages(inputs: int, width: float, depth: float, *, lite: bool) -> Iterator[nn.Sequential]:
     for stage in B0_STAGES:
         outputs = round_channels(stage.channels * width)
         blocks: list[nn.Module] = []
         for index in range(math.ceil(stage.repeats * depth)):
             stride = stage.stride if index == 0 else 1
             if stage.expand == 1:
-                blocks.append(DepthwiseSeparable(inputs, outputs, stage.kernel, stride))
+                blocks.append(DepthwiseSeparable(inputs, outputs, stage.kernel, stride, lite=lite))
             else:
-                blocks.append(InvertedResidual(inputs, outputs, stage, stride))
+                blocks.append(InvertedResidual(inputs, outputs, stage, stride, lite=lite))
             inputs = outputs
         yield nn.Sequential(*blocks)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tracker.errors import ModelFileError, OutputError
 from tracker.geometry.hand_model import HandModel
+from tracker.vision.efficientnet import EfficientNet, timm_names
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 
 FORMAT: Final = "handloom-network-1"
@@ -129,7 +130,8 @@ def load_encoder_weights(encoder: nn.Module, path: Path | str) -> None:
     """Fill an encoder with weights from a local file, e.g. timm's ImageNet weights.
 
     The file is a safetensors file or a PyTorch state dict (read with `weights_only`), with timm's
-    parameter names, bare or behind `module.` and `encoder.`. Its classifier is left out.
+    parameter names (or, for an EfficientNet, those of the package efficientnet_pytorch), bare or
+    behind `module.` and `encoder.`. Its classifier is left out.
 
     Raises:
         ModelFileError: the file is missing, unsafe or damaged, or its names or shapes are not the
@@ -216,6 +218,8 @@ def _encoder_part(found: Mapping[str, Any], encoder: nn.Module) -> dict[str, Ten
     for prefix in _PREFIXES:
         inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         tensors = inside or tensors
+    if isinstance(encoder, EfficientNet):
+        tensors = timm_names(encoder, tensors)
     foreign: tuple[str, ...] = getattr(encoder, "foreign_keys", ())
     return {name: value for name, value in tensors.items() if not name.startswith(foreign)}
 
