@@ -31,6 +31,7 @@ WORKLOADS = {
     "steadiness": "benchmarks.steadiness",
     "synthetic": "benchmarks.synthetic",
     "training_parts": "benchmarks.training_parts",
+    "stream": "benchmarks.stream",
 }
 """Name of each benchmark and the module with its `run(quick) -> list[Metric]`."""
 

@@ -199,7 +199,8 @@ def test_asyncio_programs_get_the_same(server, live):
         return seqs
 
     seqs = asyncio.run(read())
-    assert all(b > a + 3 for a, b in itertools.pairwise(seqs))
+    assert all(b > a for a, b in itertools.pairwise(seqs))
+    assert seqs[-1] - seqs[0] > len(seqs) - 1  # it slept through some
 
 
 def test_asyncio_programs_are_refused_the_same(models):

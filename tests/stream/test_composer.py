@@ -45,12 +45,35 @@ def test_the_parts_are_those_of_the_tracked_hand(composer, make_hand_in_view):
     assert sent.vel is None  # nothing is known of the frame before
 
 
+def test_what_nobody_wants_is_not_made(composer, make_hand_in_view):
+    (sent,) = composer.compose([make_hand_in_view(0)], 0, {"kp3d"})
+    assert sent.kp3d is not None
+    assert (sent.verts, sent.pinch, sent.kp2d) == (None, None, None)
+
+
 def test_broken_hands_are_left_out(composer, make_hand_in_view):
     hand = make_hand_in_view(0)
     holed = hand.joints.copy()
     holed[4, 1] = np.nan
     broken = replace(hand, joints=holed, track_id=2)
     assert [h.id for h in composer.compose([broken, hand], 0)] == [1]
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
+def test_a_hand_with_infinite_parameters_is_left_out(composer, make_hand_in_view, spoilt: float):
+    hand = make_hand_in_view(0)
+    vertices = hand.vertices.copy()
+    vertices[:2, 0] = np.inf, spoilt  # infinities of both signs add up to none
+    betas = np.full(10, spoilt)
+    broken = [replace(hand, vertices=vertices), replace(hand, score=spoilt)]
+    broken += [replace(hand, params=replace(hand.params, betas=betas))]
+    assert composer.compose(broken, 0) == ()
+
+
+def test_a_hand_that_is_one_point_is_left_out(composer, make_hand_in_view):
+    hand = make_hand_in_view(0)
+    point = replace(hand, joints=np.tile(hand.joints[:1], (21, 1)), track_id=2)
+    assert [h.id for h in composer.compose([point, hand], 0)] == [1]
 
 
 def test_keypoints_behind_the_camera_have_no_pixels(composer, make_hand_in_view):

@@ -9,7 +9,8 @@ from tracker.geometry.hand_model import HandModel
 from tracker.geometry.hand_params import HandParams
 from tracker.geometry.joint_limits import joint_frames
 from tracker.geometry.skeleton import MANO_JOINTS, OPENXR_JOINTS
-from tracker.stream.openxr import EMULATED_MASK, PARENTS, OpenXrHand
+from tracker.stream.openxr import OpenXrHand
+from tracker.stream.openxr_skeleton import EMULATED_MASK, PARENTS
 
 J = OPENXR_JOINTS.index
 BONES = [(j, j + 1) for j in range(2, 25) if not OPENXR_JOINTS[j].endswith("tip")]
@@ -61,6 +62,15 @@ def posed(model):
     cases = [random_params(rng) for _ in range(POSES)]
     joints = [skinned_joints(model, params) for params in cases]
     return [(p, j, to_openxr(p, j)) for p, j in zip(cases, joints, strict=True)]
+
+
+def test_the_compiled_twin_agrees_with_the_reference(model, posed):
+    for side in (model, model.mirrored()):
+        to_openxr = OpenXrHand(side)
+        for params, joints, _ in posed:
+            fast, plain = to_openxr(params, joints), to_openxr.reference(params, joints)
+            for name, values in vars(plain).items():
+                np.testing.assert_allclose(getattr(fast, name), values, atol=1e-9, err_msg=name)
 
 
 def test_z_points_back_along_every_bone(posed):

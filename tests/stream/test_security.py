@@ -71,7 +71,65 @@ def test_hosts(host: str | list[str], expected: int):
 
 def test_the_address_listened_on_is_a_known_host():
     assert status(AccessRules("192.168.1.7", "s"), f"{STREAM}?token=s", Host="192.168.1.7:1") == 0
-    assert status(AccessRules("0.0.0.0", "s"), f"{STREAM}?token=s", Host="192.168.1.7:1") == 403
+    assert status(AccessRules("192.168.1.7", "s"), f"{STREAM}?token=s", Host="10.0.0.1:1") == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.168.1.7:4263", 0),
+        ("[fd00::7]:4263", 0),
+        ("localhost:4263", 0),
+        ("hands.local:4263", 403),
+        ("192.168.1.7.attacker.example", 403),
+        ("192.168.1:4263", 403),
+        ("0x7f000001:4263", 403),
+        ("192.168.1.7@attacker.example", 403),
+    ],
+)
+def test_where_every_address_is_listened_on_any_in_numbers_is_known(host: str, expected: int):
+    """A rebound name stays a name in `Host`."""
+    for everywhere in ("0.0.0.0", "::", ""):
+        assert status(AccessRules(everywhere, "s"), f"{STREAM}?token=s", Host=host) == expected
+
+
+OWN = "http://192.168.1.7:4263"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "expected"),
+    [
+        (OWN, "192.168.1.7:4263", 0),
+        ("http://hands.example:4263", "hands.example:4263", 0),
+        ("http://hands.example", "hands.example", 0),
+        ("http://[fd00::7]:4263", "[fd00::7]:4263", 0),
+        (OWN, "192.168.1.8:4263", 403),  # another machine's page
+        ("http://192.168.1.7:80", "192.168.1.7:4263", 403),  # another server's page
+        ("http://192.168.1.7", "192.168.1.7:4263", 403),
+        ("https://192.168.1.7:4263", "192.168.1.7:4263", 403),  # no TLS here: not our page
+        ("null", "192.168.1.7:4263", 403),
+        ("http://attacker.example:4263", "attacker.example:4263", 403),  # a name rebound to us
+        ("http://attacker.example:4263", "192.168.1.7:4263", 403),
+        ([OWN, OWN], "192.168.1.7:4263", 403),
+        (OWN, ["192.168.1.7:4263", "192.168.1.7:4263"], 403),
+    ],
+)
+def test_the_own_page_may_connect_where_there_is_a_token(origin, host, expected: int):
+    rules = AccessRules("0.0.0.0", "s", allow_hosts=("hands.example",))
+    assert status(rules, f"{STREAM}?token=s", Origin=origin, Host=host) == expected
+
+
+def test_the_own_page_needs_the_token_like_anyone():
+    rules = AccessRules("192.168.1.7", "s")
+    assert status(rules, STREAM, Origin=OWN, Host="192.168.1.7:4263") == 401
+    assert status(rules, "/", Origin=OWN, Host="192.168.1.7:4263") == 0
+
+
+def test_without_a_token_an_allowed_name_makes_no_page_welcome():
+    """In a local network anyone may answer for `hands.local`, serve a page, and rebind the name."""
+    rules = AccessRules("127.0.0.1", allow_hosts=("hands.local",))
+    assert status(rules, Host="hands.local:4263") == 0
+    assert status(rules, Host="hands.local:4263", Origin="http://hands.local:4263") == 403
 
 
 @pytest.mark.parametrize(

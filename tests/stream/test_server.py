@@ -234,6 +234,19 @@ def test_an_open_address_without_a_token_is_refused(models):
         StreamServer(port=70_000, model=models["right"])
 
 
+@pytest.mark.parametrize(
+    ("host", "token", "url", "page"),
+    [
+        ("127.0.0.1", None, "ws://127.0.0.1:7/v1/stream", "http://127.0.0.1:7"),
+        ("0.0.0.0", "s3cret", "ws://127.0.0.1:7/v1/stream", "http://127.0.0.1:7/#token=..."),
+        ("fd00::7", "s3cret", "ws://[fd00::7]:7/v1/stream", "http://[fd00::7]:7/#token=..."),
+    ],
+)
+def test_addresses_are_told_without_the_token(models, host, token, url, page):
+    server = StreamServer(host, 7, token, model=models["right"])
+    assert (server.url, server.page_url) == (url, page)
+
+
 def test_publishing_never_waits(server, camera):
     """While the loop's thread is held up, frames are dropped after a few, and counted."""
     held, free = threading.Event(), threading.Event()

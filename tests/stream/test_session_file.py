@@ -18,9 +18,9 @@ from tracker.stream.session_file import (
     SessionWriter,
     read_frames,
     read_session,
-    record_session,
     replay_session,
 )
+from tracker.stream.session_recorder import record_session
 
 messages = st.lists(
     st.builds(Recorded, st.integers(0, 2**62), st.text(max_size=30) | st.binary(max_size=30))

@@ -18,7 +18,11 @@ def on_air(seq: int, time_ms: float = 0.0) -> FrameOnAir:
         StreamHand(i, side, "tracked", 0.9, None, 1.0, 0, kp3d=np.ones((21, 3)))
         for i, side in enumerate(("left", "right"))
     )
-    return FrameOnAir(StreamFrame(seq, seq, 0, int(time_ms * MS), hands))
+    return FrameOnAir(StreamFrame(seq, seq, 0, int(time_ms * MS), hands), as_bytes)
+
+
+def as_bytes(payload: bytes | str) -> bytes:
+    return payload.encode() if isinstance(payload, str) else payload
 
 
 class Line:
@@ -30,8 +34,7 @@ class Line:
         self.subscriber = Subscriber(BINARY, self._send, lambda: self.backlog)
         self.subscriber.subscribe(subscription)
 
-    def _send(self, payload: bytes | str) -> None:
-        assert isinstance(payload, bytes)
+    def _send(self, payload: bytes) -> None:
         self.seqs.append(decode_frame(payload).seq)
 
     def offer(self, *seqs: int) -> None:

@@ -9,6 +9,10 @@
         for frame in client:
             print(frame.right and frame.right.positions[10])   # tip of the right index finger
 
+    record_session(url, Path("waving.hsr"), seconds=10)  # byte for byte
+    for frame in read_frames(Path("waving.hsr")):
+        ...
+
 `protocol` says what is spoken, `frames` in which axes, `binary` and `messages` how it is written,
 `openxr` how joints get their orientations, `security` who may listen. The names below are loaded
 when they are first used, so that a client need not load what a server needs.
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
     from tracker.stream.records import StreamFrame as StreamFrame
     from tracker.stream.records import StreamHand as StreamHand
     from tracker.stream.server import StreamServer as StreamServer
+    from tracker.stream.session_file import Recorded as Recorded
+    from tracker.stream.session_file import SessionWriter as SessionWriter
+    from tracker.stream.session_file import read_frames as read_frames
+    from tracker.stream.session_file import read_session as read_session
+    from tracker.stream.session_file import replay_session as replay_session
+    from tracker.stream.session_recorder import record_session as record_session
 
 _HOMES = {
     "AsyncHandStreamClient": "tracker.stream.client",
@@ -32,15 +42,27 @@ _HOMES = {
     "StreamHand": "tracker.stream.records",
     "Subscription": "tracker.stream.protocol",
     "StreamServer": "tracker.stream.server",
+    "Recorded": "tracker.stream.session_file",
+    "SessionWriter": "tracker.stream.session_file",
+    "read_frames": "tracker.stream.session_file",
+    "read_session": "tracker.stream.session_file",
+    "replay_session": "tracker.stream.session_file",
+    "record_session": "tracker.stream.session_recorder",
 }
 
 __all__ = [
     "AsyncHandStreamClient",
     "HandStreamClient",
+    "Recorded",
+    "SessionWriter",
     "StreamFrame",
     "StreamHand",
     "StreamServer",
     "Subscription",
+    "read_frames",
+    "read_session",
+    "record_session",
+    "replay_session",
 ]
 
 

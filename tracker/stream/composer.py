@@ -3,7 +3,8 @@
 `compose` runs once a frame; `select` cuts out and turns what one kind of subscriber wants.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +15,8 @@ from tracker.geometry.hand_params import HandParams
 from tracker.geometry.skeleton import JOINTS
 from tracker.stream.frames import AXES, AxisChange
 from tracker.stream.motion import Motion
-from tracker.stream.openxr import CAMERA_TO_OPENXR, EMULATED_MASK, OpenXrHand
+from tracker.stream.openxr import CAMERA_TO_OPENXR, OpenXrHand
+from tracker.stream.openxr_skeleton import EMULATED_MASK
 from tracker.stream.protocol import PARTS, Subscription
 from tracker.stream.records import StreamFrame, StreamHand
 from tracker.vision.records import TrackedHand
@@ -22,6 +24,7 @@ from tracker.vision.records import TrackedHand
 _THUMB_TIP: Final = JOINTS.index("thumb_tip")
 _OTHER_TIPS: Final = [JOINTS.index(f"{f}_tip") for f in ("index", "middle", "ring", "pinky")]
 _WRIST, _MIDDLE_MCP = JOINTS.index("wrist"), JOINTS.index("middle_mcp")
+_FLIP: Final = CAMERA_TO_OPENXR.astype(np.float32)
 _TOUCHING, _APART = 0.12, 0.60
 """Distances of two tips where a pinch is whole and where it ends, relative to wrist-middle MCP.
 
@@ -44,20 +47,36 @@ class Composer:
         self.models = {side.side: side for side in sides}
         self._motion = Motion()
 
-    def compose(self, hands: Sequence[TrackedHand], t_capture_ns: int) -> tuple[StreamHand, ...]:
-        """Return the hands of one frame with all parts; a hand with broken numbers is left out."""
-        sound = [hand for hand in hands if _is_finite(hand)]
-        self._motion.keep_only({hand.track_id for hand in sound})
-        return tuple(self._compose_hand(hand, t_capture_ns) for hand in sound)
+    def compose(
+        self, hands: Sequence[TrackedHand], t_capture_ns: int, parts: Collection[str] = PARTS
+    ) -> tuple[StreamHand, ...]:
+        """Return the hands of one frame; a hand with broken numbers is left out.
+
+        Args:
+            hands: what the tracker gave, in the camera frame.
+            t_capture_ns: when the picture was taken.
+            parts: what is wanted; the joints come in any case.
+        """
+        vectors = [_mano_vector(hand.params) for hand in hands]
+        sound = [(h, m) for h, m in zip(hands, vectors, strict=True) if _is_finite(h, m)]
+        self._motion.keep_only({hand.track_id for hand, _ in sound})
+        composed = [self._compose_hand(hand, mano, t_capture_ns, parts) for hand, mano in sound]
+        return tuple(hand for hand in composed if hand is not None)
 
     def reset(self) -> None:
         """Forget the frame before, as nobody saw it."""
         self._motion.keep_only(set())
 
-    def _compose_hand(self, hand: TrackedHand, time_ns: int) -> StreamHand:
+    def _compose_hand(
+        self, hand: TrackedHand, mano: np.ndarray, time_ns: int, parts: Collection[str]
+    ) -> StreamHand | None:
         joints = self.hands[hand.side](hand.params, hand.joints.astype(np.float64))
+        if not math.isfinite(joints.orientations.sum()):
+            return None  # joints that lie in one point have no directions
         orientations, velocities = self._motion.follow(hand.track_id, joints, time_ns)
-        rows = np.concatenate([joints.positions, orientations, joints.radii[:, None]], axis=1)
+        rows = np.empty((26, 8))
+        rows[:, :3], rows[:, 3:7], rows[:, 7] = joints.positions, orientations, joints.radii
+        in_view = "kp2d" in parts and math.isfinite(hand.uv.sum())
         return StreamHand(
             id=hand.track_id,
             side=hand.side,
@@ -67,18 +86,20 @@ class Composer:
             scale=float(hand.params.scale),
             emulated=EMULATED_MASK,
             joints=rows,
-            kp3d=hand.joints * CAMERA_TO_OPENXR,
-            kp2d=hand.uv if np.isfinite(hand.uv).all() else None,
-            mano=_mano_vector(hand.params),
-            verts=hand.vertices * CAMERA_TO_OPENXR,
+            kp3d=hand.joints * _FLIP if "kp3d" in parts else None,
+            kp2d=hand.uv if in_view else None,
+            mano=mano,
+            verts=hand.vertices * _FLIP if "verts" in parts else None,
             vel=velocities,
-            pinch=pinch_strengths(hand.joints),
+            pinch=pinch_strengths(hand.joints) if "pinch" in parts else None,
         )
 
 
-def _is_finite(hand: TrackedHand) -> bool:
-    numbers = (hand.joints, hand.vertices, _mano_vector(hand.params), hand.score, hand.params.scale)
-    return all(np.isfinite(values).all() for values in numbers)
+def _is_finite(hand: TrackedHand, mano: np.ndarray) -> bool:
+    """Return whether all numbers are finite: any that is not makes the sum so too."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = hand.joints.sum() + hand.vertices.sum() + mano.sum()
+    return math.isfinite(total + hand.score + hand.params.scale)
 
 
 def _mano_vector(params: HandParams) -> np.ndarray:
@@ -93,9 +114,11 @@ def pinch_strengths(joints: np.ndarray) -> np.ndarray:
     Args:
         joints: (21, 3) positions in any frame and unit.
     """
-    size = np.linalg.norm(joints[_MIDDLE_MCP] - joints[_WRIST])
-    gaps = np.linalg.norm(joints[_OTHER_TIPS] - joints[_THUMB_TIP], axis=1) / size
-    return ((_APART - gaps) / (_APART - _TOUCHING)).clip(0.0, 1.0)
+    points: list[list[float]] = joints.tolist()
+    size = math.dist(points[_MIDDLE_MCP], points[_WRIST])
+    gaps = [math.dist(points[tip], points[_THUMB_TIP]) / size for tip in _OTHER_TIPS]
+    strengths = [(_APART - gap) / (_APART - _TOUCHING) for gap in gaps]
+    return np.array([min(max(strength, 0.0), 1.0) for strength in strengths])
 
 
 def select(frame: StreamFrame, wanted: Subscription) -> StreamFrame:
@@ -108,14 +131,27 @@ def select(frame: StreamFrame, wanted: Subscription) -> StreamFrame:
 def _selected_hand(hand: StreamHand, wanted: Subscription, change: AxisChange) -> StreamHand:
     dropped = dict.fromkeys(part for part in PARTS if part not in wanted.parts)
     kept = replace(hand, **dropped, axes=wanted.frame)
-    if wanted.frame == "openxr":
-        return kept
+    return kept if wanted.frame == "openxr" else _turned(kept, change)
+
+
+def to_openxr(frame: StreamFrame) -> StreamFrame:
+    """Return a received frame, of whatever axes, in OpenXR's."""
+    hands = (
+        hand
+        if hand.axes == "openxr"
+        else replace(_turned(hand, AXES[hand.axes].inverted()), axes="openxr")
+        for hand in frame.hands
+    )
+    return replace(frame, hands=tuple(hands))
+
+
+def _turned(hand: StreamHand, change: AxisChange) -> StreamHand:
     return replace(
-        kept,
-        joints=None if kept.joints is None else _turned_joints(kept.joints, change),
-        kp3d=None if kept.kp3d is None else change.points(kept.kp3d),
-        verts=None if kept.verts is None else change.points(kept.verts),
-        vel=None if kept.vel is None else _turned_velocities(kept.vel, change),
+        hand,
+        joints=None if hand.joints is None else _turned_joints(hand.joints, change),
+        kp3d=None if hand.kp3d is None else change.points(hand.kp3d),
+        verts=None if hand.verts is None else change.points(hand.verts),
+        vel=None if hand.vel is None else _turned_velocities(hand.vel, change),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from tracker.geometry.skeleton import OPENXR_JOINTS
 from tracker.stream.conformance_checks_base import Check, FailedError, Target, expect
-from tracker.stream.openxr import PARENTS
+from tracker.stream.openxr_skeleton import PARENTS
 from tracker.stream.protocol import BINARY, JSON, VERSION
 
 

@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -15,20 +14,13 @@ from websockets.typing import Subprotocol
 from tracker.stream.binary import decode_frame
 from tracker.stream.errors import ProtocolError, StreamError
 from tracker.stream.messages import parse_server_message, subscribe_message
-from tracker.stream.protocol import BINARY, JSON, Subscription
+from tracker.stream.protocol import BINARY, JSON, MAX_FRAME_BYTES, Subscription
 from tracker.stream.records import StreamFrame
+from tracker.stream.refusals import HOPELESS, why_unreachable
 
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
-"""Above fifty hands with vertices as JSON."""
 _CLOCK_PROBES: Final = 5
-_HOPELESS: Final = {
-    HTTPStatus.UNAUTHORIZED: "the token is missing or wrong; give the server's with token=...",
-    HTTPStatus.FORBIDDEN: "this client is not let in; start the server with its host allowed",
-    HTTPStatus.NOT_FOUND: "nothing is served at this path; the stream is at /v1/stream",
-}
-"""Answers that will not change by asking again, and what to do."""
 
 
 class Follower:
@@ -76,9 +68,7 @@ class Follower:
             try:
                 await self._connect_once()
             except InvalidURI as error:
-                raise StreamError(
-                    f"{self._url!r} is no address such as ws://host:4263/v1/stream"
-                ) from error
+                raise StreamError(why_unreachable(self._url, error)) from error
             except InvalidStatus as error:
                 self._give_up_if_hopeless(error)
             except (OSError, EOFError, TimeoutError, InvalidHandshake, WebSocketException) as error:
@@ -87,10 +77,8 @@ class Follower:
             await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
 
     def _give_up_if_hopeless(self, error: InvalidStatus) -> None:
-        status = error.response.status_code
-        if status in _HOPELESS:
-            advice = _HOPELESS[HTTPStatus(status)]
-            raise StreamError(f"{self._url} answers {status}: {advice}") from error
+        if error.response.status_code in HOPELESS:
+            raise StreamError(why_unreachable(self._url, error)) from error
 
     async def _connect_once(self) -> None:
         async with connect(
@@ -99,7 +87,7 @@ class Follower:
             additional_headers=self._headers,
             compression=None,
             proxy=None,
-            max_size=_MAX_FRAME_BYTES,
+            max_size=MAX_FRAME_BYTES,
             open_timeout=5,
             close_timeout=1,
         ) as connection:

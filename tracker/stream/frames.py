@@ -16,8 +16,9 @@ ros         forward, left, up        right       ROS (REP 103)
 rename the joint's own axes along with the world's, so that the axes of a joint are the engine's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +56,17 @@ class AxisChange:
         sense = -1 if self.left_handed else 1
         return omega[..., list(self.take)] * (np.array(self.sign, omega.dtype) * sense)
 
+    def inverted(self) -> "AxisChange":
+        """Return the change back into OpenXR's frame."""
+        take, sign = _inverse(self.take, self.sign)
+        take_xyzw, sign_xyzw = _inverse(self.take_xyzw, self.sign_xyzw)
+        return AxisChange(
+            *(cast("tuple[int, int, int]", take), cast("tuple[int, int, int]", sign)),
+            cast("tuple[int, int, int, int]", take_xyzw),
+            cast("tuple[int, int, int, int]", sign_xyzw),
+            1 / self.units_per_m,
+        )
+
     def metric_right_handed(self, xyz: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Return points of this frame in metres, mirrored where the frame is left-handed.
 
@@ -62,6 +74,11 @@ class AxisChange:
         """
         mirror = np.array([1, 1, -1 if self.left_handed else 1], xyz.dtype)
         return xyz * (mirror / self.units_per_m)
+
+
+def _inverse(take: Sequence[int], sign: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    back = np.argsort(take)
+    return tuple(back.tolist()), tuple(sign[i] for i in back)
 
 
 AXES: Final[dict[str, AxisChange]] = {

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel, Side
 from tracker.geometry.skeleton import JOINTS, OPENXR_JOINTS
-from tracker.stream.openxr import EMULATED, PARENTS
+from tracker.stream.openxr_skeleton import EMULATED, PARENTS
 from tracker.stream.protocol import MAX_MESSAGE, MAX_WINDOW, PARTS, VERSION
 
 CameraState = Literal["ok", "lost"]

@@ -8,10 +8,10 @@ import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection, broadcast
@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel, Side
 from tracker.stream.composer import Composer
+from tracker.stream.connection import StreamConnection, framed
 from tracker.stream.errors import ProtocolError
 from tracker.stream.greeting import (
     CameraState,
@@ -62,6 +63,10 @@ class ServerConfig:
     send_buffer_bytes: int = 32 * 1024
     """Of the kernel, for each client: small, so that a stalled reader's frames are soon skipped."""
     facts: StreamFacts = field(default_factory=StreamFacts)
+    hello: dict[str, Any] | None = None
+    """The greeting of a recorded session, given in place of an own one."""
+    clock: Callable[[], int] = time.monotonic_ns
+    """The clock that clients are told of, nanoseconds; another one than its own in a replay."""
 
 
 class Moment(NamedTuple):
@@ -80,11 +85,13 @@ class Hub:
         self._composer = Composer(model)
         self._rules = rules
         self._config = config
-        self._session = secrets.randbits(32)
+        self._session = secrets.randbits(32) if config.hello is None else config.hello["session"]
         self.seq = 0
         self._camera: Camera | None = None
         self._times_ns: deque[int] = deque(maxlen=120)
-        self.subscribers: dict[ServerConnection, Subscriber] = {}
+        self.subscribers: dict[StreamConnection, Subscriber] = {}
+        self._parts: frozenset[str] = frozenset()
+        """What any subscriber wants."""
         self.dropped = 0
         """Frames that this thread had no time for."""
         self.infer_ms: float | None = None
@@ -127,22 +134,26 @@ class Hub:
 
     async def converse(self, connection: ServerConnection) -> None:
         """Greet a client, then listen to it until it goes."""
+        assert isinstance(connection, StreamConnection)  # `serve` makes no others
         buffer = self._config.send_buffer_bytes
         raw: socket.socket = connection.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         subscriber = Subscriber(
             connection.subprotocol or JSON,
-            send=lambda payload: broadcast([connection], payload),
+            send=connection.send_framed,
             backlog=connection.transport.get_write_buffer_size,
         )
+        connection.on_ack = subscriber.acknowledge
         try:
             await connection.send(self._hello())
             self.subscribers[connection] = subscriber
+            self._note_wishes()
             await self._listen(connection, subscriber)
         except ConnectionClosed:
             pass  # it may leave at any moment
         finally:
             self.subscribers.pop(connection, None)
+            self._note_wishes()
 
     async def _listen(self, connection: ServerConnection, subscriber: Subscriber) -> None:
         bad = 0
@@ -169,25 +180,38 @@ class Hub:
             subscriber.acknowledge(message.seq)
             return None
         if isinstance(message, TimeRequest):
-            content = {"type": "time", "t0": message.t0, "t1": time.monotonic_ns()}
+            content = {"type": "time", "t0": message.t0, "t1": self._config.clock()}
             return json.dumps(content)
         subscriber.subscribe(message)
+        self._note_wishes()
         return subscribed_message(message, subscriber.encoding)
+
+    def _note_wishes(self) -> None:
+        wishes = [subscriber.subscription.parts for subscriber in self.subscribers.values()]
+        self._parts = frozenset().union(*wishes)
 
     # What is sent to all --------------------------------------------------------------------------
 
     def broadcast(self, hands: Sequence[TrackedHand], camera: Camera, moment: Moment) -> None:
         """Offer a frame to every client."""
-        self.seq += 1
         self._camera = camera
-        self._times_ns.append(moment.t_publish_ns)
         if not self.subscribers:
+            self._note_frame(self.seq + 1, moment.t_publish_ns)
             self._composer.reset()
             return
-        composed = self._composer.compose(hands, moment.t_capture_ns)
-        frame = FrameOnAir(StreamFrame(self.seq, *moment, composed, self._session))
+        composed = self._composer.compose(hands, moment.t_capture_ns, self._parts)
+        whole = StreamFrame(self.seq + 1, *moment, composed, self._session)
+        self.put_on_air(FrameOnAir(whole, framed))
+
+    def put_on_air(self, frame: FrameOnAir) -> None:
+        """Offer a frame that is ready to every client."""
+        self._note_frame(frame.frame.seq, frame.frame.t_publish_ns)
         for subscriber in list(self.subscribers.values()):
             subscriber.offer(frame)
+
+    def _note_frame(self, seq: int, t_publish_ns: int) -> None:
+        self.seq = seq
+        self._times_ns.append(t_publish_ns)
 
     async def report_regularly(self) -> None:
         """Send `status` every second."""
@@ -200,10 +224,13 @@ class Hub:
         self._send_to_all(json.dumps({"type": "bye", "reason": reason}))
 
     def _send_to_all(self, message: Payload) -> None:
-        with_room = [c for c in self.subscribers if c.transport.get_write_buffer_size() == 0]
+        with_room = [c for c in self.subscribers if c.backlog == 0]
         broadcast(with_room, message)
 
     def _hello(self) -> str:
+        if self._config.hello is not None:
+            clock = {"now_ns": self._config.clock(), "unix_ns": time.time_ns()}
+            return json.dumps(self._config.hello | {"clock": clock | {"source": "recording"}})
         palm_length = self._composer.hands["right"].palm_length
         model = self._composer.models["right"]
         return hello_message(self._session, self._camera, self._config.facts, model, palm_length)
@@ -225,9 +252,14 @@ class Hub:
         """Frames that were not sent, to this thread or to clients now connected."""
         return self.dropped + sum(s.dropped for s in list(self.subscribers.values()))
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in this process for the client with most of them."""
+        return max((c.backlog for c in list(self.subscribers)), default=0)
+
     def _frames_per_second(self) -> float:
         """Rate of the frames of the last two seconds."""
-        oldest = time.monotonic_ns() - 2_000_000_000
+        oldest = self._config.clock() - 2_000_000_000
         recent = [t for t in self._times_ns if t >= oldest]
         return (len(recent) - 1) / (recent[-1] - recent[0]) * 1e9 if len(recent) > 1 else 0.0
 

@@ -1,11 +1,14 @@
 """What needs the frame before: quaternions that do not change sign, and velocities."""
 
+import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
+from numba import njit
 
-from tracker.stream.openxr import OpenXrJoints, cross
+from tracker.stream.openxr import OpenXrJoints
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Motion:
 
     def __init__(self) -> None:
         self._before: dict[int, _Moment] = {}
+        nowhere = np.zeros((26, 3)), np.zeros((26, 4))
+        _follow(*nowhere, *nowhere, 0.0, np.empty((26, 6)))  # compiles now, not in mid-stream
 
     def follow(
         self, track: int, joints: OpenXrJoints, time_ns: int
@@ -30,16 +35,16 @@ class Motion:
         over the time since the last frame; None where there was none, or time stood still.
         """
         before = self._before.get(track)
-        orientations = joints.orientations
+        orientations = joints.orientations.copy()
         velocities = None
         if before is not None:
-            same = np.einsum("ji,ji->j", before.orientations, orientations) >= 0
-            orientations = np.where(same[:, None], orientations, -orientations)
             dt_s = (time_ns - before.time_ns) * 1e-9
-            if dt_s > 0:
-                moved = joints.positions - before.positions
-                turned = _rotation_vectors(before.orientations, orientations)
-                velocities = np.concatenate([moved, turned], axis=1) / dt_s
+            moved = np.empty((26, 6))
+            _follow(
+                *(before.positions, before.orientations, joints.positions, orientations),
+                *(dt_s, moved),
+            )
+            velocities = moved if dt_s > 0 else None
         self._before[track] = _Moment(joints.positions, orientations, time_ns)
         return orientations, velocities
 
@@ -49,13 +54,24 @@ class Motion:
             del self._before[track]
 
 
-def _rotation_vectors(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Axis-angles, in the frame the quaternions are in, of the shortest turns from `before` on."""
-    a, w = after[:, :3], after[:, 3:]
-    b, v = before[:, :3], before[:, 3:]
-    vector = v * a - w * b - cross(a, b)
-    cosine = w * v + np.einsum("ji,ji->j", a, b)[:, None]
-    sine = np.sqrt(np.einsum("ji,ji->j", vector, vector))[:, None]
-    # The ratio tends to 2 as the turn vanishes; both signs of a quaternion are one turn.
-    ratio = 2 * np.arctan2(sine, np.abs(cosine)) / np.maximum(sine, 1e-12)
-    return vector * np.where(cosine < 0, -ratio, ratio)
+@no_type_check
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow(positions_before, before, positions, orientations, dt_s, velocities):
+    """Give quaternions (26, 4) the signs of those before, in place, and fill velocities (26, 6)."""
+    for j in range(26):
+        a, b = before[j], orientations[j]
+        if a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] < 0:
+            for i in range(4):
+                b[i] = -b[i]
+        x = a[3] * b[0] - b[3] * a[0] - (b[1] * a[2] - b[2] * a[1])
+        y = a[3] * b[1] - b[3] * a[1] - (b[2] * a[0] - b[0] * a[2])
+        z = a[3] * b[2] - b[3] * a[2] - (b[0] * a[1] - b[1] * a[0])
+        cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+        sine = math.sqrt(x * x + y * y + z * z)
+        # The ratio of angle to sine tends to 2 as the turn vanishes.
+        rate = 2 * math.atan2(sine, cosine) / max(sine, 1e-12) / dt_s
+        for i in range(3):
+            velocities[j, i] = (positions[j, i] - positions_before[j, i]) / dt_s
+        velocities[j, 3] = x * rate
+        velocities[j, 4] = y * rate
+        velocities[j, 5] = z * rate

@@ -20,57 +20,29 @@ from scipy.spatial.transform import Rotation
 
 from tracker.geometry.hand_model import KEYPOINTS_FROM_MANO, HandModel
 from tracker.geometry.hand_params import HandParams
-from tracker.geometry.skeleton import (
-    JOINTS,
-    MANO_JOINTS,
-    MANO_PARENTS,
-    OPENXR_FROM_HANDLOOM,
-    OPENXR_JOINTS,
+from tracker.geometry.skeleton import MANO_PARENTS, OPENXR_JOINTS
+from tracker.stream.openxr_kernel import HandConstants, openxr_joints
+from tracker.stream.openxr_skeleton import (
+    DISTALS,
+    DRIVERS,
+    FAR,
+    INDEX_MCP,
+    IS_THUMB,
+    LITTLE_MCP,
+    METACARPALS,
+    MIDDLE_MCP,
+    MIDDLE_METACARPAL,
+    MIDDLE_PROXIMAL,
+    MODELLED,
+    NEAR,
+    PALM,
+    SOURCE,
+    TIPS,
+    WRIST,
 )
 
 CAMERA_TO_OPENXR: Final = np.array([1.0, -1.0, -1.0])
 """x, y, z of the OpenCV camera frame times these are OpenXR's: half a turn about x."""
-
-_PALM, _WRIST = 0, 1
-_FINGER_NAMES: Final = ("index", "middle", "ring", "little")
-_METACARPALS: Final = np.array([OPENXR_JOINTS.index(f"{f}_metacarpal") for f in _FINGER_NAMES])
-
-PARENTS: Final = (1, -1, *(1 if j in (2, *_METACARPALS) else j - 1 for j in range(2, 26)))
-"""Parent of each of the 26 joints; -1 for the wrist."""
-
-EMULATED: Final = (_PALM, *_METACARPALS.tolist())
-"""Joints that the hand model does not have: constant places in the palm."""
-EMULATED_MASK: Final = sum(1 << joint for joint in EMULATED)
-
-_TIPS: Final = np.array([j for j, n in enumerate(OPENXR_JOINTS) if n.endswith("_tip")])
-_DISTALS: Final = _TIPS - 1
-_MODELLED: Final = np.flatnonzero(OPENXR_FROM_HANDLOOM >= 0)
-_SOURCE: Final = OPENXR_FROM_HANDLOOM[_MODELLED]
-_INDEX_MCP, _MIDDLE_MCP, _LITTLE_MCP = (
-    JOINTS.index(f"{f}_mcp") for f in ("index", "middle", "pinky")
-)
-_MIDDLE_METACARPAL = OPENXR_JOINTS.index("middle_metacarpal")
-
-
-def _drivers() -> tuple[int, ...]:
-    """For each OpenXR joint, the MANO joint whose rotation carries it."""
-    carried = [0] * len(OPENXR_JOINTS)
-    for joint, source in enumerate(OPENXR_FROM_HANDLOOM):
-        if joint in _TIPS:
-            carried[joint] = carried[joint - 1]
-        elif source >= 0:
-            carried[joint] = MANO_JOINTS.index(JOINTS[source])
-    return tuple(carried)
-
-
-_DRIVERS: Final = np.array(_drivers())
-
-# The bone whose direction is a joint's +Z: from its far end to the joint. Tips copy the distal joint.
-_FAR: Final = np.array(
-    [_MIDDLE_METACARPAL + 1] * 2 + [j if j in _TIPS else j + 1 for j in range(2, 26)]
-)
-_NEAR: Final = np.array([_WRIST] * 2 + [j - 1 if j in _TIPS else j for j in range(2, 26)])
-_IS_THUMB: Final = np.array([name.startswith("thumb") for name in OPENXR_JOINTS])[:, None]
 
 # The constants below were fitted to the resting hand of the WebXR input profiles (generic-hand) and
 # three recorded poses of a headset; they are lengths relative to wrist-to-middle-MCP, and degrees.
@@ -123,6 +95,7 @@ class OpenXrHand:
 
     def __init__(self, model: HandModel) -> None:
         self._sign = 1.0 if model.side == "right" else -1.0
+        self._mirror = np.array([self._sign, 1.0, 1.0])
         template = model.v_template.double().cpu().numpy()
         shapes = np.concatenate(
             [template[..., None], model.shapedirs.double().cpu().numpy()], axis=-1
@@ -137,6 +110,18 @@ class OpenXrHand:
         self._radii = _skin_radii(mean, template, weights)
         self.palm_length = float(_palm_length(mean))
         """From the wrist to the middle finger's MCP in the mean hand, metres."""
+        rolls = self._sign * _ROLLS
+        self._constants = HandConstants(
+            keypoints=np.ascontiguousarray(self._keypoints),
+            metacarpals=_METACARPAL_PLACES * self._mirror,
+            thumb_nail=_THUMB_NAIL * self._mirror,
+            rolls=np.stack([np.cos(rolls), np.sin(rolls)], axis=1),
+            radii=self._radii,
+            palm_length=self.palm_length,
+            sign=self._sign,
+        )
+        flat = HandParams(np.zeros(3), np.zeros((15, 3)), np.zeros(10), np.zeros(3), 1.0)
+        self(flat, self._keypoints[..., 0])  # compiles now, not while hands are streamed
 
     def rest(
         self, betas: Float[np.ndarray, " 10"]
@@ -144,34 +129,45 @@ class OpenXrHand:
         """Return places and axes (in columns) of the joints of the flat hand, in the model's frame."""
         keypoints = self._keypoints @ np.concatenate([[1.0], betas])
         places = np.empty((26, 3))
-        places[_MODELLED] = keypoints[_SOURCE]
-        across = self._sign * (keypoints[_LITTLE_MCP] - keypoints[_INDEX_MCP])
-        palm = _axes(keypoints[0] - keypoints[_MIDDLE_MCP], across)
-        length = np.linalg.norm(keypoints[0] - keypoints[_MIDDLE_MCP])
-        mirror = np.array([self._sign, 1.0, 1.0])
-        places[_METACARPALS] = places[_WRIST] + length * (_METACARPAL_PLACES * mirror) @ palm.T
-        places[_PALM] = _palm_center(places)
-        back = places[_NEAR] - places[_FAR]
-        nail = palm @ (_THUMB_NAIL * mirror)
+        places[MODELLED] = keypoints[SOURCE]
+        across = self._sign * (keypoints[LITTLE_MCP] - keypoints[INDEX_MCP])
+        palm = _axes(keypoints[0] - keypoints[MIDDLE_MCP], across)
+        length = np.linalg.norm(keypoints[0] - keypoints[MIDDLE_MCP])
+        places[METACARPALS] = places[WRIST] + length * (_METACARPAL_PLACES * self._mirror) @ palm.T
+        places[PALM] = _palm_center(places)
+        back = places[NEAR] - places[FAR]
+        nail = palm @ (_THUMB_NAIL * self._mirror)
         # Both give the joint's X: the thumb's is at right angles to its nail's direction.
-        sideways = np.where(_IS_THUMB, cross(nail, back), across)
+        sideways = np.where(IS_THUMB[:, None], _cross(nail, back), across)
         return places, _rolled(_axes(back, sideways), self._sign * _ROLLS)
 
     def __call__(self, params: HandParams, joints: Float[np.ndarray, "21 3"]) -> OpenXrJoints:
-        """Return the OpenXR joints of a hand.
+        """Return the OpenXR joints of a hand, as `reference` does, some twenty times faster.
 
         Args:
             params: the hand's parameters, of this side's model.
             joints: its 21 joints in metres, in the camera frame, as skinned with `params`.
         """
+        positions, orientations, radii = np.empty((26, 3)), np.empty((26, 4)), np.empty(26)
+        given = (params.global_orient, params.hand_pose, params.betas)
+        orient, pose, betas = (np.ascontiguousarray(values, np.float64) for values in given)
+        places = np.ascontiguousarray(joints, np.float64)
+        openxr_joints(
+            *(self._constants, orient, pose, betas, float(params.scale), places),
+            *(positions, orientations, radii),
+        )
+        return OpenXrJoints(positions, orientations, radii)
+
+    def reference(self, params: HandParams, joints: Float[np.ndarray, "21 3"]) -> OpenXrJoints:
+        """Return the same in plain numpy; see `__call__`."""
         rest, axes = self.rest(params.betas)
         turns = _bone_rotations(params)
         places = np.empty((26, 3))
-        places[_MODELLED] = joints[_SOURCE]
-        offsets = rest[_METACARPALS] - rest[_WRIST]
-        places[_METACARPALS] = places[_WRIST] + params.scale * offsets @ turns[0].T
-        places[_PALM] = _palm_center(places)
-        frames = turns[_DRIVERS] @ axes
+        places[MODELLED] = joints[SOURCE]
+        offsets = rest[METACARPALS] - rest[WRIST]
+        places[METACARPALS] = places[WRIST] + params.scale * offsets @ turns[0].T
+        places[PALM] = _palm_center(places)
+        frames = turns[DRIVERS] @ axes
         _point_along_bones(frames, places)
         size = params.scale * _palm_length(rest) / self.palm_length
         return OpenXrJoints(
@@ -182,19 +178,19 @@ class OpenXrHand:
 
 
 def _palm_length(places: np.ndarray) -> float:
-    return float(np.linalg.norm(places[_MIDDLE_METACARPAL + 1] - places[_WRIST]))
+    return float(np.linalg.norm(places[MIDDLE_PROXIMAL] - places[WRIST]))
 
 
 def _palm_center(places: np.ndarray) -> np.ndarray:
     """OpenXR's palm: the middle of the middle finger's metacarpal bone."""
-    return 0.5 * (places[_MIDDLE_METACARPAL] + places[_MIDDLE_METACARPAL + 1])
+    return 0.5 * (places[MIDDLE_METACARPAL] + places[MIDDLE_PROXIMAL])
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt(np.einsum("...i,...i->...", vectors, vectors))[..., None]
 
 
-def cross(
+def _cross(
     a: Float[np.ndarray, "*#n 3"], b: Float[np.ndarray, "*#n 3"]
 ) -> Float[np.ndarray, "*#n 3"]:
     """Return `np.cross(a, b)`, without its checks: they cost more than the product of 26 rows."""
@@ -205,7 +201,7 @@ def _axes(back: np.ndarray, sideways: np.ndarray) -> np.ndarray:
     """Return axes in columns: Z along `back`, X as near to `sideways` as it can be."""
     z = _unit(back)
     x = _unit(sideways - np.einsum("...i,...i->...", sideways, z)[..., None] * z)
-    return np.stack([x, cross(z, x), z], axis=-1)
+    return np.stack([x, _cross(z, x), z], axis=-1)
 
 
 def _rolled(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -232,15 +228,15 @@ def _point_along_bones(frames: np.ndarray, places: np.ndarray) -> None:
     A tip is a point of the skin, which the pose correctives move a little against its bone. The
     shortest turn between the two directions keeps the nail where it is.
     """
-    turned = frames[_DISTALS]
+    turned = frames[DISTALS]
     z = turned[..., 2]
-    halfway = _unit(z + _unit(places[_DISTALS] - places[_TIPS]))
+    halfway = _unit(z + _unit(places[DISTALS] - places[TIPS]))
     # Two reflections, at the plane across z and at the one half-way, are the shortest turn.
     for normal in (z, halfway):
         along = np.einsum("fi,fij->fj", normal, turned)
         turned = turned - 2 * normal[..., None] * along[:, None]
-    frames[_DISTALS] = turned
-    frames[_TIPS] = turned
+    frames[DISTALS] = turned
+    frames[TIPS] = turned
 
 
 def _quaternions(matrices: np.ndarray) -> np.ndarray:
@@ -269,10 +265,10 @@ def _skin_radii(places: np.ndarray, vertices: np.ndarray, weights: np.ndarray) -
     follows = weights.argmax(axis=1)
     radii = np.empty(26)
     for joint, name in enumerate(OPENXR_JOINTS):
-        if joint in _TIPS:
+        if joint in TIPS:
             radii[joint] = radii[joint - 1] * _TIP_RADIUS[name.partition("_")[0]]
         else:
-            bones = (_DRIVERS[joint], MANO_PARENTS[_DRIVERS[joint]])
+            bones = (DRIVERS[joint], MANO_PARENTS[DRIVERS[joint]])
             skin = vertices[np.isin(follows, bones)]
             radii[joint] = np.linalg.norm(skin - places[joint], axis=1).min()
     return radii

@@ -28,6 +28,8 @@ SIDES: Final = ("left", "right")
 
 MAX_MESSAGE: Final = 4096
 """Bytes of the longest message a server takes."""
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+"""Of the longest message a client takes: above fifty hands with vertices as JSON."""
 MAX_WINDOW: Final = 16
 MAX_HZ: Final = 1000.0
 MAX_BAD_MESSAGES: Final = 5

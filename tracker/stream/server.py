@@ -7,9 +7,10 @@ distinct wish. A client that is slow loses frames, and nobody else notices.
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel
+from tracker.stream.connection import StreamConnection
 from tracker.stream.errors import StreamError
 from tracker.stream.hub import Hub, Moment, ServerConfig
 from tracker.stream.protocol import (
@@ -29,7 +31,8 @@ from tracker.stream.protocol import (
     MAX_MESSAGE,
     STREAM_PATH,
 )
-from tracker.stream.security import AccessRules, require_token_off_loopback
+from tracker.stream.security import EVERYWHERE, AccessRules, require_token_off_loopback
+from tracker.stream.subscriptions import FrameOnAir
 from tracker.vision.records import TrackedHand
 
 MAX_BEHIND: Final = 8
@@ -64,7 +67,7 @@ class StreamServer:
         if not 0 <= port <= 65535:
             raise ValueError(f"port must lie between 0 (any free one) and 65535, found {port}")
         self._config = config or ServerConfig()
-        self._host, self._port = host, port
+        self._host, self._port, self._has_token = host, port, token is not None
         rules = AccessRules(host, token, self._config.allow_origins, self._config.allow_hosts)
         self._hub = Hub(model or HandModel.load(), rules, self._config)
         self._thread: threading.Thread | None = None
@@ -81,13 +84,27 @@ class StreamServer:
     @property
     def url(self) -> str:
         """Where clients connect on this machine."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"ws://{host}:{self._port}{STREAM_PATH}"
+        return f"ws://{self._address}{STREAM_PATH}"
+
+    @property
+    def page_url(self) -> str:
+        """Where a browser on this machine shows the hands; a token is to be filled in."""
+        return f"http://{self._address}" + ("/#token=..." if self._has_token else "")
+
+    @property
+    def _address(self) -> str:
+        host = "127.0.0.1" if self._host in EVERYWHERE else self._host
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     @property
     def clients(self) -> int:
         """How many clients are connected."""
         return len(self._hub.subscribers)
+
+    @property
+    def subscribed_clients(self) -> int:
+        """How many of them have said what they want."""
+        return sum(s.has_subscribed for s in list(self._hub.subscribers.values()))
 
     @property
     def published(self) -> int:
@@ -98,6 +115,11 @@ class StreamServer:
     def dropped(self) -> int:
         """How many frames were not sent, to clients now connected, for want of time or room."""
         return self._hub.total_dropped
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in this process for the client with most of them."""
+        return self._hub.backlog
 
     def __enter__(self) -> "StreamServer":
         self.start()
@@ -143,6 +165,23 @@ class StreamServer:
         Raises:
             StreamError: the server was not started, or is closed.
         """
+        now_ns = time.monotonic_ns()
+        moment = Moment(frame_index, min(t_capture_ns, now_ns), now_ns)
+        held = tuple(hands)
+        self._hand_over(lambda: self._hub.broadcast(held, camera, moment))
+
+    def publish_on_air(self, frame: FrameOnAir) -> None:
+        """Send a recorded frame (see `replay`), after those that wait for the loop's thread.
+
+        Raises:
+            StreamError: the server was not started, or is closed.
+        """
+        while self._behind >= MAX_BEHIND and self._thread is not None and self._thread.is_alive():
+            time.sleep(0.001)  # unlike a camera's frame, it can wait
+        self._hand_over(lambda: self._hub.put_on_air(frame))
+
+    def _hand_over(self, work: Callable[[], None]) -> None:
+        """Let the loop's thread do something with a frame, unless it is behind already."""
         if self._thread is None or not self._thread.is_alive():
             raise StreamError(
                 "the stream server does not run; call start(), or use it in `with`"
@@ -152,11 +191,9 @@ class StreamServer:
                 self._hub.dropped += 1
                 return
             self._behind += 1
-        now_ns = time.monotonic_ns()
-        moment = Moment(frame_index, min(t_capture_ns, now_ns), now_ns)
         # The loop may end between the check above and here, as the program closes.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, tuple(hands), camera, moment)
+            self._loop.call_soon_threadsafe(self._take, work)
 
     def report(
         self, *, infer_ms: float | None = None, camera: Literal["ok", "lost"] | None = None
@@ -167,10 +204,10 @@ class StreamServer:
         if camera is not None:
             self._hub.camera_state = camera
 
-    def _take(self, hands: Sequence[TrackedHand], camera: Camera, moment: Moment) -> None:
+    def _take(self, work: Callable[[], None]) -> None:
         with self._behind_lock:
             self._behind -= 1
-        self._hub.broadcast(hands, camera, moment)
+        work()
 
     def _run(self) -> None:
         asyncio.run(self._watch())
@@ -189,7 +226,8 @@ class StreamServer:
         try:
             server = await self._listen()
         except OSError as error:
-            reason = (error.strerror or str(error)).replace("\n", " ")
+            # asyncio's own words would tell the address again.
+            reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
             raise StreamError(
                 f"cannot listen on {self._host}:{self._port}: {reason}; "
                 "close the program that uses it, or choose another port"
@@ -207,6 +245,7 @@ class StreamServer:
             self._hub.converse,
             self._host,
             self._port,
+            create_connection=StreamConnection,
             process_request=self._hub.answer,
             subprotocols=[Subprotocol(BINARY), Subprotocol(JSON)],
             select_subprotocol=_select_subprotocol,

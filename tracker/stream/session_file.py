@@ -12,28 +12,23 @@ content          the message, then zeros up to 4
 What follows the last whole record is left out: a recorder may be stopped at any moment.
 """
 
-import json
 import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
-
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
+from typing import Any, BinaryIO, Final
 
 from tracker.stream.binary import decode_frame
-from tracker.stream.errors import ProtocolError
+from tracker.stream.errors import ProtocolError, StreamError
 from tracker.stream.frames import Axes
-from tracker.stream.messages import parse_server_message, subscribe_message
-from tracker.stream.protocol import BINARY, Subscription
+from tracker.stream.messages import parse_server_message
+from tracker.stream.protocol import MAX_FRAME_BYTES
 from tracker.stream.records import StreamFrame
 
 _MAGIC: Final = b"HSR1"
 _RECORD: Final = struct.Struct("<B3xIq")
 _TEXT, _BINARY = 1, 2
-_JOINTS: Final = Subscription()
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,16 @@ class SessionWriter:
     Example:
         >>> with SessionWriter(Path("waving.hsr")) as session:
         ...     session.write(Recorded(t_ns, message))
+
+    Raises:
+        StreamError: the file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("wb")
+        try:
+            self._file: BinaryIO = path.open("wb")
+        except OSError as error:
+            raise StreamError(f"cannot write {path}: {error.strerror}") from error
         self._file.write(_MAGIC)
 
     def __enter__(self) -> "SessionWriter":
@@ -64,13 +65,14 @@ class SessionWriter:
         self.close()
 
     def write(self, recorded: Recorded) -> None:
-        """Append a message."""
+        """Append a message, and hand it to the system: a crash loses nothing that was written."""
         text = isinstance(recorded.message, str)
         content = (
             recorded.message.encode() if isinstance(recorded.message, str) else recorded.message
         )
         head = _RECORD.pack(_TEXT if text else _BINARY, len(content), recorded.t_ns)
         self._file.write(head + content + bytes(-len(content) % 4))
+        self._file.flush()
 
     def close(self) -> None:
         """Finish the file."""
@@ -88,8 +90,9 @@ def read_session(path: Path) -> Iterator[Recorded]:
             raise ProtocolError(f"{path} is no session file: it does not begin with {_MAGIC!r}")
         while len(head := file.read(_RECORD.size)) == _RECORD.size:
             kind, length, t_ns = _RECORD.unpack(head)
-            if kind not in (_TEXT, _BINARY):
-                raise ProtocolError(f"{path} is damaged before byte {file.tell()}: kind {kind}")
+            if kind not in (_TEXT, _BINARY) or length > MAX_FRAME_BYTES:
+                found = f"{length} bytes of kind {kind}"
+                raise ProtocolError(f"{path} is damaged before byte {file.tell()}: {found}")
             padded = length + -length % 4
             content = file.read(padded)
             if len(content) < padded:
@@ -114,14 +117,22 @@ def read_frames(path: Path) -> Iterator[StreamFrame]:
     """
     axes: Axes = "openxr"
     for recorded in read_session(path):
-        if isinstance(recorded.message, bytes):
-            yield decode_frame(recorded.message, axes)
-            continue
-        heard = parse_server_message(recorded.message, axes)
+        heard = decode_recorded(recorded.message, axes)
         if isinstance(heard, StreamFrame):
             yield heard
         elif heard.get("type") == "subscribed":
             axes = heard["frame"]
+
+
+def decode_recorded(message: str | bytes, axes: Axes) -> StreamFrame | dict[str, Any]:
+    """Read one message of a session: a frame, or another message as decoded JSON.
+
+    Raises:
+        ProtocolError: it is damaged.
+    """
+    if isinstance(message, bytes):
+        return decode_frame(message, axes)
+    return parse_server_message(message, axes)
 
 
 def replay_session(path: Path, speed: float = 1.0) -> Iterator[Recorded]:
@@ -143,52 +154,3 @@ def replay_session(path: Path, speed: float = 1.0) -> Iterator[Recorded]:
         if wait_ns > 0:
             time.sleep(wait_ns * 1e-9)
         yield recorded
-
-
-def record_session(
-    url: str,
-    path: Path,
-    seconds: float,
-    *,
-    token: str | None = None,
-    subscription: Subscription = _JOINTS,
-    encoding: str = BINARY,
-) -> int:
-    """Record a live stream; returns how many messages were written.
-
-    Args:
-        url: the stream's address.
-        path: the file to write.
-        seconds: how long.
-        token: the server's token, if it has one.
-        subscription: parts, axes and rate; frames in other parts or axes are not written.
-        encoding: the subprotocol of the frames.
-
-    Raises:
-        OSError: the server cannot be reached, or the file not be written.
-        WebSocketException: the server refuses, or hangs up.
-    """
-    connection = connect(
-        url,
-        subprotocols=[Subprotocol(encoding)],
-        additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-        compression=None,
-        proxy=None,
-        max_size=None,
-        max_queue=None,
-        close_timeout=1,
-    )
-    with connection as line, SessionWriter(path) as session:
-        start_ns, subscribed, count = time.monotonic_ns(), False, 0
-        line.send(subscribe_message(subscription))
-        while (left := seconds - (time.monotonic_ns() - start_ns) * 1e-9) > 0:
-            try:
-                message = line.recv(left)
-            except TimeoutError:
-                break
-            kind = json.loads(message).get("type") if isinstance(message, str) else "frame"
-            subscribed = subscribed or kind == "subscribed"
-            if subscribed or kind != "frame":
-                session.write(Recorded(time.monotonic_ns() - start_ns, message))
-                count += 1
-    return count

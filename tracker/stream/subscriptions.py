@@ -8,6 +8,7 @@ keeps its frames fresh.
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 
 from tracker.stream.binary import encode_frame
 from tracker.stream.composer import select
@@ -19,22 +20,46 @@ Payload = bytes | str
 
 
 class FrameOnAir:
-    """One published frame, and its encodings: each is made when it is first wanted, for all."""
+    """One published frame, and its encodings: each is made when it is first wanted, for all.
 
-    def __init__(self, frame: StreamFrame) -> None:
+    Args:
+        frame: the frame with all its parts.
+        pack: makes of an encoding what is handed to `send`; called once for all clients.
+    """
+
+    def __init__(self, frame: StreamFrame, pack: Callable[[Payload], bytes]) -> None:
         self.frame = frame
-        self._payloads: dict[tuple[object, ...], Payload] = {}
+        self._pack = pack
+        self._payloads: dict[tuple[object, ...], bytes] = {}
 
-    def payload(self, wanted: Subscription, encoding: str) -> Payload:
-        """Return the frame as `wanted`, in the encoding of a subprotocol."""
-        key = (encoding, wanted.parts, wanted.frame, wanted.hands, wanted.precision)
-        if key not in self._payloads:
-            chosen = select(self.frame, wanted)
-            binary = encoding == BINARY
-            self._payloads[key] = (
-                encode_frame(chosen, wanted.precision) if binary else encode_frame_text(chosen)
-            )
-        return self._payloads[key]
+    def payload(self, wanted: Subscription, encoding: str) -> bytes:
+        """Return the frame as `wanted`, in the encoding of a subprotocol, packed."""
+        key = _kind(wanted, encoding)
+        payload = self._payloads.get(key)
+        if payload is None:
+            payload = self._payloads[key] = self._pack(self._encoded(wanted, encoding))
+        return payload
+
+    def keep(self, wanted: Subscription, encoding: str, payload: Payload) -> None:
+        """Take an encoding that exists already, of a recorded frame."""
+        self._payloads[_kind(wanted, encoding)] = self._pack(payload)
+
+    def _encoded(self, wanted: Subscription, encoding: str) -> Payload:
+        chosen = select(self.frame, wanted)
+        if encoding == BINARY:
+            return encode_frame(chosen, wanted.precision)
+        return encode_frame_text(chosen)
+
+
+def _kind(wanted: Subscription, encoding: str) -> tuple[object, ...]:
+    """What of a wish shows in the encoding."""
+    return encoding, wanted.parts, wanted.frame, wanted.hands, wanted.precision
+
+
+@lru_cache(maxsize=64)
+def _shared(subscription: Subscription) -> Subscription:
+    """Return one object for equal wishes: a hundred of their own would not stay in the cache."""
+    return subscription
 
 
 class Subscriber:
@@ -47,10 +72,11 @@ class Subscriber:
     """
 
     def __init__(
-        self, encoding: str, send: Callable[[Payload], None], backlog: Callable[[], int]
+        self, encoding: str, send: Callable[[bytes], None], backlog: Callable[[], int]
     ) -> None:
         self.encoding = encoding
         self.subscription = Subscription()
+        self.has_subscribed = False
         self.dropped = 0
         """Frames that were not sent because there was no room."""
         self._send = send
@@ -61,14 +87,15 @@ class Subscriber:
 
     def subscribe(self, subscription: Subscription) -> None:
         """Change what is wanted; frames under way are forgotten."""
-        self.subscription = subscription
+        self.subscription = _shared(subscription)
+        self.has_subscribed = True
         self._under_way.clear()
         self._waiting = None
         self._due_ns = 0
 
     def offer(self, frame: FrameOnAir) -> None:
         """Send a new frame, if it is due and there is room."""
-        if not self._is_due(frame.frame.t_publish_ns):
+        if self.subscription.max_hz and not self._is_due(frame.frame.t_publish_ns):
             return
         if not self._has_room():
             self.dropped += 1
@@ -95,8 +122,6 @@ class Subscriber:
 
     def _is_due(self, now_ns: int) -> bool:
         """Thin to `max_hz` on average: lateness is made up for by at most one period."""
-        if self.subscription.max_hz == 0:
-            return True
         if now_ns < self._due_ns:
             return False
         period_ns = int(1e9 / self.subscription.max_hz)

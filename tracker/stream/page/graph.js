@@ -1,6 +1,6 @@
 // Milliseconds of the newest frames: from capture to publish, and from publish to this page.
 
-const KEPT = 240, STEPS_MS = [5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+const KEPT = 240, STEPS_MS = [5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000];
 
 export class LatencyGraph {
   constructor(canvas) {

@@ -5,6 +5,7 @@ import { LatencyGraph } from "./graph.js";
 import { Scene } from "./scene.js";
 
 const FIRST_RETRY_MS = 250, LAST_RETRY_MS = 4000, CLOCK_PERIOD_MS = 2000, TABLE_PERIOD_MS = 200;
+const FIRST_CLOCKS = 5, KEPT_CLOCKS = 30;
 const PICTURE_M = 0.06;
 const byId = (id) => document.getElementById(id);
 
@@ -12,7 +13,7 @@ const scene = new Scene(byId("scene"));
 const graph = new LatencyGraph(byId("graph"));
 const state = {
   hello: null, camera: null, status: null, encoding: null,
-  frame: null, axes: "openxr", seen: 0, skipped: 0, damaged: 0, connections: 0, said: "",
+  frame: null, axes: "openxr", axesToCome: "openxr", seen: 0, skipped: 0, damaged: 0, connections: 0, said: "",
   clocks: [], retryMs: FIRST_RETRY_MS, socket: null, fresh: false, lastArrival: 0,
 };
 
@@ -71,15 +72,23 @@ function takeMessage(message) {
   } else if (message.type === "status") {
     Object.assign(state, { status: message, camera: message.camera_info ?? state.camera });
   } else if (message.type === "subscribed") {
-    Object.assign(state, { axes: message.frame, encoding: message.encoding });
+    Object.assign(state, { axesToCome: message.frame, encoding: message.encoding });
   } else if (message.type === "time") {
     const now = performance.now();
     // The server read its clock between question and answer; the quickest answer says it best.
     const clock = { trip: now - message.t0, offset: message.t1 / 1e6 - (now + message.t0) / 2 };
-    state.clocks = [...state.clocks, clock].slice(-8);
+    state.clocks = [...state.clocks, clock].slice(-KEPT_CLOCKS);
+    if (state.clocks.length < FIRST_CLOCKS) askTime();
   } else if (message.type === "error" || message.type === "bye") {
     state.said = `${message.type}: ${message.message ?? message.reason}`;
   }
+}
+
+// Null until it was asked often enough: a server that is busy starting answers the first question
+// seconds late, and half of that would be taken for the way of every frame.
+function serverClock() {
+  if (state.clocks.length < FIRST_CLOCKS) return null;
+  return state.clocks.reduce((best, clock) => (clock.trip < best.trip ? clock : best));
 }
 
 function takeFrame(data) {
@@ -95,9 +104,9 @@ function takeFrame(data) {
     return;
   }
   if (state.seen) state.skipped += Math.max(0, frame.seq - state.seen - 1);
-  const clock = state.clocks.reduce((best, c) => (best && best.trip <= c.trip ? best : c), null);
+  const clock = serverClock();
   graph.add(frame.publishMs - frame.captureMs, clock && now + clock.offset - frame.publishMs);
-  Object.assign(state, { seen: frame.seq, frame, fresh: true, lastArrival: now });
+  Object.assign(state, { seen: frame.seq, frame, axes: state.axesToCome, fresh: true, lastArrival: now });
 }
 
 // Acknowledging what was drawn, and not what came, keeps frames fresh, and a hidden page costs nothing.
