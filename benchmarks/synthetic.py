@@ -19,14 +19,13 @@ _GOAL_PER_S = 1000.0
 def run(quick: bool) -> list[Metric]:
     """Draw pictures on one core, in windows, so that the quiet moments show what the code costs."""
     windows = 5 if quick else 40
-    metrics = [
-        _speed(SyntheticHands(SyntheticConfig(size_px=px)), px, windows) for px in (224, 128)
-    ]
+    metrics = [drawing_speed(px, windows) for px in (224, 128)]
     return [*metrics, _stream(3 if quick else 12), *_rasteriser(20 if quick else 200)]
 
 
-def _speed(hands: SyntheticHands, size_px: int, windows: int) -> Metric:
+def drawing_speed(size_px: int, windows: int) -> Metric:
     """Return pictures for each second of one core's time; the median and the best window."""
+    hands = SyntheticHands(SyntheticConfig(size_px=size_px))
     costs_s = [
         _cpu_s(lambda w=w: [hands[w * _WINDOW + i] for i in range(_WINDOW)])
         for w in range(windows + 1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rich.logging import RichHandler
 
 from tracker.errors import HandloomError
 from train.config import TrainConfig
+from train.distributed import PeerEndedError, PeerRefusedError, process_group
 from train.errors import TrainingError
 from train.loop import fit
 from train.presets import PRESETS, Preset
@@ -61,9 +63,13 @@ def run_fit(arguments: list[str], console: Console) -> int:
         folder, config = RunFolder.resume(chosen.out)
     else:
         config = tyro.cli(TrainConfig, prog=program, args=fields, default=_start(chosen))
-        folder = RunFolder.start(chosen.out, config)
-    result = fit(folder, config, resume=chosen.resume, until=chosen.until, console=console)
-    console.print(f"step {result.step}, best {config.validation.best} {result.best:.2f}")
+        folder = RunFolder(chosen.out)
+    with process_group(config.device) as processes:
+        if not chosen.resume:
+            processes.first_does(lambda: RunFolder.start(chosen.out, config))
+        result = fit(folder, config, resume=chosen.resume, until=chosen.until, console=console)
+    if processes.first:
+        console.print(f"step {result.step}, best {config.validation.best} {result.best:.2f}")
     return 0
 
 
@@ -108,6 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if name in ("-h", "--help") else 2
     try:
         return known[name](rest, console)
+    except PeerRefusedError:
+        return 2  # the process that knows the reason has said it
+    except PeerEndedError as problem:
+        # One line is enough, however many processes are left.
+        if int(os.environ.get("RANK", "0")) < 2:
+            console.print(str(problem), markup=False, soft_wrap=True)
+        return 2
     except (HandloomError, ValueError) as problem:
         console.print(str(problem), markup=False, soft_wrap=True)
         return 2

@@ -64,7 +64,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """Return the states of the generators that training draws from; batches come from their number."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    # Of this process's GPU alone: asking the others would occupy memory there.
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
@@ -72,4 +73,4 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     """Put the generators where `random_state` found them."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from tracker.geometry.losses import LossWeights, Variant
 from tracker.vision.network import NetworkConfig
@@ -11,6 +11,8 @@ from train.config_json import jsonable, parsed
 from train.keypoint_network import KeypointConfig
 from train.stages import Stage, Timetable, paper_stages
 
+MOST_FROZEN: Final = 4
+"""Stages that all encoders have."""
 Metric = Literal["pa_mpjpe_mm", "mpjpe_mm", "uv_px", "pa_mpvpe_mm"]
 
 
@@ -75,7 +77,12 @@ class TrainConfig:
     hand_model: Path | None = None
     """Hand file; None is the open hand."""
     encoder_weights: Path | None = None
-    """Weights to start the encoder from, e.g. timm's of ImageNet; None starts from chance."""
+    """Weights to start the encoder from: a file, e.g. timm's of ImageNet, or `imagenet` for those
+    that come as a package (`train.imagenet`); None starts from chance."""
+    frozen_stages: int = 0
+    """How many of the encoder's first stages, and its stem, stay as they started."""
+    start: Path | None = None
+    """A network to start from, as `python -m train` exports them; its make must be this run's."""
     validation: Validation = field(default_factory=Validation)
     every: Intervals = field(default_factory=Intervals)
 
@@ -90,6 +97,10 @@ class TrainConfig:
             )
         if self.shares and len(self.shares) != len(self.data):
             raise ValueError(f"give a share for each of {len(self.data)} data sets, or none")
+        if not 0 <= self.frozen_stages <= MOST_FROZEN:
+            raise ValueError(
+                f"frozen_stages must lie between 0 and {MOST_FROZEN}, found {self.frozen_stages}"
+            )
         if (self.weights.heat or self.weights.seen) and not self.network.joint_maps:
             raise ValueError(
                 "weights.heat and weights.seen are about the network's own joints: add "

@@ -3,19 +3,12 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from train.datasets.image_folder import LEAST_CONFIDENCE
 from train.datasets.keypoint_files import labels_as_json, read_labels, write_labels
 from train.label_folder import LabelReport, label_folder
 from train.label_hands import LabelConfig
+from train.progress import counting_progress
 
 
 def labels(
@@ -41,15 +34,8 @@ def labels(
         every: Of a video, look at every so-manieth frame.
     """
     config = LabelConfig(views=views, max_hands=max_hands)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     console = Console(stderr=True)
-    with Progress(*columns, console=console) as progress:
+    with counting_progress(console) as progress:
         task = progress.add_task("labels", total=None)
 
         def show(done: int, total: int) -> None:

@@ -3,11 +3,11 @@
 import dataclasses
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -19,9 +19,11 @@ from train.batch import TrainBatch
 from train.checkpoints import read_checkpoint, write_checkpoint
 from train.config import TrainConfig
 from train.datasets.mixing import ordered_batches
+from train.distributed import this_process
 from train.errors import NotFiniteError, TrainingError
 from train.metrics_log import MetricsLog
 from train.panels import panel
+from train.predictor import pick_device
 from train.run_folder import RunFolder
 from train.sources import training_stream, validation_set
 from train.trainer import Trainer
@@ -54,6 +56,8 @@ def fit(
 ) -> FitResult:
     """Train to the end of the last stage, or go on where the run stood.
 
+    Within a `train.distributed.process_group`, all processes call this; the first one writes.
+
     Args:
         folder: of the run, started with this configuration.
         config: the run.
@@ -72,9 +76,13 @@ class _Run:
     """What the loop holds on to."""
 
     def __init__(self, folder: RunFolder, config: TrainConfig, console: Console) -> None:
-        self._folder, self._config, self._console = folder, config, console
-        self._trainer = Trainer(config, HandModel.load(config.hand_model), _device(config.device))
-        self._held_out = validation_set(config)
+        self._folder, self._config = folder, config
+        self._processes = this_process()
+        self._console = console if self._processes.first else Console(quiet=True)
+        self._trainer = Trainer(
+            config, HandModel.load(config.hand_model), pick_device(config.device)
+        )
+        self._held_out = validation_set(config) if self._processes.first else None
         self._best = float("inf")
         self._last: dict[str, float] = {}
 
@@ -87,30 +95,47 @@ class _Run:
         end = min(trainer.timetable.steps, until or trainer.timetable.steps)
         with (
             training_stream(self._config, trainer.step) as stream,
-            MetricsLog(self._folder, trainer.step) as log,
+            self._log() as log,
             self._progress() as progress,
             StopRequest() as stop,
         ):
             task = progress.add_task("", total=trainer.timetable.steps, completed=trainer.step)
             clock = _Clock(trainer.step)
-            while trainer.step < end and not stop.made:
+            stopped = False
+            while trainer.step < end and not stopped:
                 batch = next(stream).to(trainer.device)
                 numbers = self._advance(batch)
-                self._report(log, progress, task, numbers, clock)
-                self._keep(log, batch)
+                if log is not None:
+                    self._report(log, progress, task, numbers, clock)
+                    self._keep(log, batch)
+                # All processes leave after the same step, or one would wait for the others.
+                stopped = self._processes.any(stop.made)
+        if self._processes.first:
+            self._leave(stopped=stopped)
+        return FitResult(trainer.step, trainer.done, self._best, dict(self._last))
+
+    def _leave(self, *, stopped: bool) -> None:
+        """Write what the next call, or the user, goes on from."""
+        trainer = self._trainer
         if trainer.step % self._config.every.checkpoint:
             self._save()
         if trainer.done:
             self._export(self._folder.network)
-        elif stop.made:
+        elif stopped:
             self._console.print(f"stopped after step {trainer.step}; go on with --resume")
-        return FitResult(trainer.step, trainer.done, self._best, dict(self._last))
+
+    def _log(self) -> AbstractContextManager[MetricsLog | None]:
+        """Return where numbers go: the first process writes them, the others none."""
+        if not self._processes.first:
+            return nullcontext()
+        return MetricsLog(self._folder, self._trainer.step)
 
     def _advance(self, batch: TrainBatch) -> dict[str, Tensor]:
         try:
             return self._trainer.advance(batch)[1]
         except NotFiniteError as problem:
-            file = self._folder.broken_batch(self._trainer.step)
+            # Written by the process that has the broken samples, whichever it is.
+            file = self._folder.broken_batch(self._trainer.step, self._processes.rank)
             write_checkpoint(file, {"batch": _plain(batch), "trainer": self._trainer.state()})
             raise NotFiniteError(
                 f"{problem}; batch and weights are in {file}. Look at the batch, or go on from the "
@@ -155,6 +180,7 @@ class _Run:
     def _validate(self, log: MetricsLog) -> None:
         """Measure the network, and keep it if it is the best so far."""
         trainer, wanted = self._trainer, self._config.validation
+        assert self._held_out is not None
         side = self._config.network.input_px
         batches = ordered_batches(self._held_out, batch=wanted.batch, hw_px=side)
         self._last = validate(trainer.objective, trainer.best_hand_network, batches)
@@ -204,15 +230,6 @@ class _Clock:
         rate = (step - self._step) * batch / (now - self._then)
         self._step, self._then = step, now
         return rate
-
-
-def _device(wanted: str) -> torch.device:
-    found = torch.cuda.is_available()
-    if wanted == "cuda" and not found:
-        raise TrainingError(
-            "device 'cuda' was asked for, but PyTorch sees no NVIDIA GPU; use --device cpu or auto"
-        )
-    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
 
 
 def _plain(batch: TrainBatch) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tracker.geometry.losses import (
     keypoint_loss,
     location_loss,
     orientation_loss,
+    truth_loss,
 )
 from tracker.geometry.losses_photometric import (
     image_confidence,
@@ -42,6 +43,13 @@ from train.batch import TrainBatch
 from train.config import TrainConfig
 from train.keypoint_network import KeypointNetwork
 from train.stages import DRAWN, Stage, Term
+from train.temporal import (
+    joint_turns,
+    motion_loss,
+    steady_shape_loss,
+    steady_texture_loss,
+    whole_triples,
+)
 
 LOSS_PX = 224
 """Side of the crops whose pixels the losses count in."""
@@ -150,6 +158,7 @@ class Objective:
             makers |= self._geometric_terms(prediction.hand, batch)
             makers |= self._seen_terms(prediction.hand, batch)
             makers |= self._photometric_terms(prediction.hand, batch)
+            makers |= self._temporal_terms(prediction.hand.output, batch)
         if prediction.hand is not None and prediction.uv_branch is not None:
             uv, stacks = prediction.hand.uv, prediction.uv_branch
             px = _loss_px(batch)
@@ -177,6 +186,7 @@ class Objective:
             "scale": lambda: scale_loss(hand.mesh.joints, self._bone_m),
             "joint_limits": lambda: self._limit_loss(hand.output),
             "laplacian": lambda: laplacian_loss(hand.mesh.vertices, self._laplacian),
+            "truth": lambda: truth_loss(hand.mesh.joints, batch.xyz),
             "pose": lambda: self._pose_prior.loss(self.hand.pose_from_pca(hand.output.pose)),
         }
 
@@ -191,6 +201,18 @@ class Objective:
         return {
             "heat": lambda: heat_loss(seen.heat, target, certain),
             "seen": lambda: location_loss(LOSS_PX * seen.place, LOSS_PX * target, certain),
+        }
+
+    def _temporal_terms(
+        self, output: NetworkOutput, batch: TrainBatch
+    ) -> Mapping[str, Callable[[], Tensor]]:
+        whole = whole_triples(batch)
+        return {
+            "motion": lambda: motion_loss(
+                joint_turns(output, self.hand, batch.crop_from_cam), whole
+            ),
+            "steady_shape": lambda: steady_shape_loss(output.betas, output.scale, whole),
+            "steady_texture": lambda: steady_texture_loss(output.texture, whole),
         }
 
     def _limit_loss(self, output: NetworkOutput) -> Float[Tensor, ""]:

@@ -110,9 +110,10 @@ class RunFolder:
         """The network at the end."""
         return self.path / "network.safetensors"
 
-    def broken_batch(self, step: int) -> Path:
-        """Where the batch goes on which the loss was not finite."""
-        return self.path / f"broken_batch_{step:07d}.pt"
+    def broken_batch(self, step: int, rank: int = 0) -> Path:
+        """Where a process's batch goes on which the loss was not finite."""
+        process = f"_process{rank}" if rank else ""
+        return self.path / f"broken_batch_{step:07d}{process}.pt"
 
 
 def _environment() -> dict[str, Any]:

@@ -1,29 +1,60 @@
 """The data sets a configuration names, as batches."""
 
+from pathlib import Path
+
 from train.augment import Augmentation
 from train.config import TrainConfig
 from train.datasets import open_dataset
 from train.datasets.mixing import BatchStream, StreamConfig
 from train.datasets.sample import Dataset, DatasetError
+from train.distributed import this_process
+from train.errors import TrainingError
+from train.temporal import TEMPORAL, TRIPLE
 
 
 def training_stream(config: TrainConfig, start_step: int) -> BatchStream:
-    """Open the training data; the batch of a step is always the same.
+    """Open the training data; the batch of a step is always the same, and shared by all processes.
 
     Raises:
         DatasetError: a data set is unknown or cannot be used.
+        TrainingError: the batch cannot be shared.
     """
+    process = this_process()
+    share = process.share(config.batch)
     datasets = [open_dataset(_completed(words, config)) for words in config.data]
+    run_length = max(int(getattr(dataset, "run_length", 1)) for dataset in datasets)
+    _check_triples(config, share, run_length)
     augmentation = Augmentation() if config.augment else None
     return BatchStream(
         datasets,
         config.shares or None,
-        batch=config.batch,
+        batch=share,
         seed=config.seed,
         start_step=start_step,
         workers=config.workers,
-        config=StreamConfig(config.network.input_px, augmentation),
+        config=StreamConfig(
+            config.network.input_px,
+            augmentation,
+            run_length,
+            rank=process.rank,
+            world=process.world,
+        ),
     )
+
+
+def _check_triples(config: TrainConfig, share: int, run_length: int) -> None:
+    """Refuse losses between frames without neighbours, which would be silently nothing."""
+    wanted = [term for term in TEMPORAL if getattr(config.weights, term)]
+    if wanted and run_length != TRIPLE:
+        raise TrainingError(
+            f"the weight of {wanted[0]} is about neighbouring frames, and no data set has them; "
+            "give --data videos:FOLDER,triples=yes"
+        )
+    if share % run_length:
+        raise TrainingError(
+            f"{share} samples (batch by processes) do not divide into runs of {run_length} "
+            "neighbouring frames; choose another --batch"
+        )
 
 
 def validation_set(config: TrainConfig) -> Dataset:
@@ -40,13 +71,17 @@ def validation_set(config: TrainConfig) -> Dataset:
 
 
 def _completed(words: str, config: TrainConfig) -> str:
-    """Give made-up hands the size and the hand of the run, where the words do not."""
+    return completed_words(words, config.network.input_px, config.hand_model)
+
+
+def completed_words(words: str, input_px: int, hand_model: Path | None) -> str:
+    """Give made-up hands the size and the hand of the network, where the words do not."""
     kind, *options = words.split(",")
     if kind != "synthetic":
         return words
     given = {option.partition("=")[0] for option in options}
     if "size_px" not in given:
-        options.append(f"size_px={config.network.input_px}")
-    if "hand_model" not in given and config.hand_model is not None:
-        options.append(f"hand_model={config.hand_model}")
+        options.append(f"size_px={input_px}")
+    if "hand_model" not in given and hand_model is not None:
+        options.append(f"hand_model={hand_model}")
     return ",".join([kind, *options])

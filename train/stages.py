@@ -26,6 +26,10 @@ Term = Literal[
     "pose",
     "heat",
     "seen",
+    "truth",
+    "motion",
+    "steady_shape",
+    "steady_texture",
 ]
 """A field of `LossWeights`."""
 
@@ -39,8 +43,11 @@ GEOMETRY: Final[tuple[Term, ...]] = (
     "pose",
     "heat",
     "seen",
+    "truth",
+    "motion",
+    "steady_shape",
 )
-PHOTOMETRY: Final[tuple[Term, ...]] = ("pixel", "ssim", "texture", "mean_color")
+PHOTOMETRY: Final[tuple[Term, ...]] = ("pixel", "ssim", "texture", "mean_color", "steady_texture")
 DRAWN: Final = frozenset({"pixel", "ssim", "mean_color"})
 """Terms that need a picture of the hand."""
 KEYPOINTS: Final[tuple[Term, ...]] = ("keypoints",)

@@ -1,6 +1,8 @@
 """One run's state and its single step; knows nothing of files, screens or clocks."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -8,12 +10,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tracker.geometry.hand_model import HandModel
+from tracker.geometry.losses import shared_batch
 from tracker.vision.network import S2HandNetwork
-from tracker.vision.network_files import load_encoder_weights
+from tracker.vision.network_files import load_encoder_weights, read_network
 from train.batch import TrainBatch
 from train.checkpoints import random_state, set_random_state
 from train.config import TrainConfig
+from train.distributed import PeerRefusedError, this_process, with_shared_normalisation
 from train.errors import NotFiniteError, TrainingError
+from train.imagenet import encoder_file
 from train.keypoint_network import KeypointNetwork
 from train.objective import Networks, Objective, Prediction, spread
 from train.stages import Stage
@@ -36,6 +41,9 @@ class Trainer:
         self.timetable = config.timetable()
         torch.manual_seed(config.seed)
         self.networks = _networks(config, hand).to(self.device)
+        self.processes = this_process()
+        if self.processes.world > 1:
+            with_shared_normalisation(self.networks, self.device)
         # PyTorch's own annotations do not know this call.
         self.networks.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = _average(self.networks.hand, config.ema)
@@ -64,6 +72,8 @@ class Trainer:
     def advance(self, batch: TrainBatch) -> tuple[Prediction, dict[str, Tensor]]:
         """Train on one batch, already on the device; return what was predicted, and numbers to log.
 
+        With several processes it is this one's share, and the numbers are the whole batch's.
+
         Raises:
             NotFiniteError: the loss or its gradient is not finite; no weight was changed, but the
                 running statistics of the normalisation have seen the batch.
@@ -73,21 +83,31 @@ class Trainer:
         rate = self.timetable.learning_rate(self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        prediction, terms = self.objective(self.networks, batch, self.stage)
-        loss = self.config.weights.total(terms)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        prediction, terms, loss = self._backward(batch)
         norm = self._clipped_norm()
-        if not bool((loss + norm).isfinite()):
-            raise NotFiniteError(self._complaint(terms, batch))
+        numbers = {"loss": loss, **terms}
+        if prediction.hand is not None:
+            numbers["spread"] = spread(prediction.hand.uv, batch.uv)
+        shared = self.processes.mean(torch.stack([v.detach() for v in numbers.values()]))
+        if not bool((shared[0] + norm).isfinite()):
+            raise self._complaint(terms, batch)
         self._optimiser.step()
         if self.average is not None and self.stage.hand:
             self.average.update_parameters(self.networks.hand)
         self.step += 1
-        numbers = {"loss": loss, **terms, "gradient_norm": norm, "lr": torch.tensor(rate)}
-        if prediction.hand is not None:
-            numbers["spread"] = spread(prediction.hand.uv, batch.uv)
-        return prediction, {name: value.detach() for name, value in numbers.items()}
+        whole = dict(zip(numbers, shared, strict=True))
+        return prediction, {**whole, "gradient_norm": norm, "lr": torch.tensor(rate)}
+
+    def _backward(self, batch: TrainBatch) -> tuple[Prediction, dict[str, Tensor], Tensor]:
+        """Return what was predicted, terms and loss; parameters get the whole batch's gradient."""
+        sharing = shared_batch(self.processes.mean) if self.processes.world > 1 else nullcontext()
+        with sharing:
+            prediction, terms = self.objective(self.networks, batch, self.stage)
+        loss = self.config.weights.total(terms)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.mean_gradients(self._parameters)
+        return prediction, terms, loss
 
     def state(self) -> dict[str, Any]:
         """Return everything the next step depends on, as tensors and plain values."""
@@ -146,19 +166,44 @@ class Trainer:
             nn.utils.clip_grads_with_norm_(self._parameters, self.config.clip, norm)
         return norm
 
-    def _complaint(self, terms: Mapping[str, Tensor], batch: TrainBatch) -> str:
+    def _complaint(self, terms: Mapping[str, Tensor], batch: TrainBatch) -> TrainingError:
+        """Return what to raise: the process with the broken samples tells, or else the first one.
+
+        Losses do not say whose samples are broken, as all share one normalisation.
+        """
+        parts = (batch.rgb, batch.K, batch.uv, batch.confidence)
+        mine = not all(bool(part.isfinite().all()) for part in parts)
+        tells = mine if self.processes.any(mine) else self.processes.first
+        if not tells:
+            return PeerRefusedError("a batch of another process is not finite")
         broken = [name for name, value in terms.items() if not bool(value.isfinite())]
         what = f"the loss ({', '.join(broken)})" if broken else "the gradient"
         first = ", ".join(batch.source[:4])
-        return f"{what} is not finite at step {self.step} of stage {self.stage.name}, on {first}"
+        return NotFiniteError(
+            f"{what} is not finite at step {self.step} of stage {self.stage.name}, on {first}"
+        )
 
 
 def _networks(config: TrainConfig, hand: HandModel) -> Networks:
     network = S2HandNetwork(config.network.for_hand(hand))
     if config.encoder_weights is not None:
-        load_encoder_weights(network.encoder, config.encoder_weights)
+        file = encoder_file(config.encoder_weights, config.network.encoder)
+        load_encoder_weights(network.encoder, file)
+    if config.start is not None:
+        network.load_state_dict(_start(config, config.start, hand).state_dict())
+    network.encoder.freeze(config.frozen_stages)
     needed = any(stage.keypoints for stage in config.stages)
     return Networks(network, KeypointNetwork(config.branch) if needed else None)
+
+
+def _start(config: TrainConfig, file: Path, hand: HandModel) -> S2HandNetwork:
+    start = read_network(file, hand)
+    if start.config != config.network.for_hand(hand):
+        raise TrainingError(
+            f"the network to start from, {str(file)!r}, is made of {start.config.to_json()}; give "
+            "this run the same --network options"
+        )
+    return start
 
 
 def _average(network: S2HandNetwork, decay: float) -> AveragedModel | None:

@@ -15,6 +15,7 @@ from tracker.geometry.metrics import mpjpe_mm, pa_mpjpe_mm, pa_mpvpe_mm, root_re
 from tracker.vision.network import S2HandNetwork
 from train.batch import TrainBatch
 from train.objective import LOSS_PX, Objective
+from train.predictor import mean_hand
 
 
 @torch.no_grad()
@@ -45,9 +46,7 @@ def validate(
 
 def mean_hand_joints(hand: HandModel) -> np.ndarray:
     """Return the joints (21, 3) of the mean hand in its mean pose, metres."""
-    zero = hand.v_template.new_zeros(1, 10)
-    pose = hand.pose_from_pca(zero[:, :1])
-    return hand.with_shape(zero).with_pose(zero[:, :3], pose).skin().joints[0].cpu().numpy()
+    return mean_hand(hand).joints[0].cpu().numpy()
 
 
 def _joint_errors(joints: np.ndarray, truth: np.ndarray, mean_hand: np.ndarray) -> dict[str, float]:

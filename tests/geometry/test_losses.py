@@ -14,6 +14,7 @@ from tracker.geometry.losses import (
     lengths,
     location_loss,
     orientation_loss,
+    truth_loss,
 )
 from tracker.geometry.skeleton import JOINTS
 
@@ -215,3 +216,20 @@ def test_terms_are_weighted_as_published():
 def test_terms_without_a_weight_are_refused(terms):
     with pytest.raises(ValueError, match=r"must be among location.*found (none|colour)"):
         LossWeights().total(terms)
+
+
+def test_truth_is_measured_from_the_wrist_and_only_where_it_is_known():
+    joints = torch.rand(3, 21, 3, dtype=torch.float64)
+    truth = joints + torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    assert truth_loss(joints, truth) < 1e-12
+    truth[0, 5, 0] += 0.021
+    torch.testing.assert_close(
+        truth_loss(joints, truth), torch.tensor(0.021 / 63, dtype=torch.float64)
+    )
+    truth[0, 20] = torch.nan
+    joints.requires_grad_()
+    unknown = truth_loss(joints, truth)
+    unknown.backward()
+    assert unknown < 1e-12
+    assert joints.grad is not None
+    assert joints.grad.isfinite().all()

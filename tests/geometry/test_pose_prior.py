@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from tracker.geometry.hand_files import read_hand_file
-from tracker.geometry.hand_model import HandModel
 from tracker.geometry.losses import heat_loss
 from tracker.geometry.pose_prior import PosePrior
 

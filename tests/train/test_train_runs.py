@@ -25,6 +25,7 @@ from train.metrics_log import read_metrics
 from train.presets import PRESETS
 from train.run_folder import RunFolder
 from train.sources import training_stream
+from train.trainer import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = PRESETS["smoke"]
@@ -207,6 +208,18 @@ def test_a_folder_holds_one_run(unbroken, tmp_path):
         RunFolder.start(unbroken, TINY)
     with pytest.raises(TrainingError, match="no run to resume"):
         RunFolder.resume(tmp_path)
+
+
+def test_a_run_starts_from_the_network_of_another(unbroken, tmp_path):
+    file = RunFolder(unbroken).network
+    config = dataclasses.replace(TINY, start=file, frozen_stages=1)
+    trainer = Trainer(config, HandModel.load())
+    expected = read_network(file, HandModel.load()).state_dict()
+    assert_same(dict(trainer.networks.hand.state_dict()), dict(expected))
+    assert not trainer.networks.hand.encoder.conv_stem.weight.requires_grad
+    other = dataclasses.replace(TINY.network, joint_maps=True)
+    with pytest.raises(TrainingError, match="same --network options"):
+        Trainer(dataclasses.replace(config, network=other), HandModel.load())
 
 
 def test_another_runs_checkpoint_is_refused(unbroken, tmp_path):

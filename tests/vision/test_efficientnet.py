@@ -125,3 +125,23 @@ def test_weights_under_the_other_packages_names_find_their_places(name):
     assert set(found) == set(state)
     assert all(torch.equal(found[key], state[key]) for key in state)
     assert timm_names(encoder, state) == state
+
+
+@pytest.mark.parametrize(
+    "encoder", [EfficientNet("efficientnet_lite0"), MobileNetV4Small()], ids=["lite0", "mnv4s"]
+)
+def test_a_frozen_beginning_neither_learns_nor_counts(encoder):
+    encoder.freeze(2)
+    encoder.train()
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    features = encoder(torch.rand(2, 3, 64, 64))
+    features.final.square().mean().backward()
+    kept = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is None) == name.startswith(kept), name
+    moved = {k for k, v in encoder.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved
+    assert not any(name.startswith(kept) for name in moved)
+    encoder.eval()
+    assert not encoder.training
+    assert not encoder.blocks[3].training

@@ -7,6 +7,25 @@ from jaxtyping import Float
 
 
 @dataclass(frozen=True)
+class HandShape:
+    """What stays with a person: `betas` and `scale` of `HandParams`, the same for both hands.
+
+    It is hashable, so that configurations that hold one are.
+    """
+
+    betas: tuple[float, ...]
+    """Ten, in standard deviations; they mean something for one hand model only."""
+    scale: float
+    """Size factor on the model's own metres."""
+
+    def __post_init__(self) -> None:
+        if len(self.betas) != 10 or not all(abs(beta) <= 10 for beta in self.betas):
+            raise ValueError(f"betas are ten numbers between -10 and 10, found {self.betas}")
+        if not 0.25 <= self.scale <= 4:
+            raise ValueError(f"scale must lie between 0.25 and 4, found {self.scale}")
+
+
+@dataclass(frozen=True)
 class HandParams:
     """One hand in the camera frame: `vertices = scale * model(...) + transl` (see `tracker.geometry`)."""
 

@@ -67,6 +67,14 @@ class LossWeights:
     """Not in the paper: heat maps of the network's own joints, nats (`heat_loss`)."""
     seen: float = 0.0
     """Not in the paper: places of the network's own joints, pixels."""
+    truth: float = 0.0
+    """Not in the paper: true 3D joints where pictures have them, as made-up ones do, metres."""
+    motion: float = 0.0
+    """Not in the paper: joints of neighbouring frames turn evenly (`train.temporal`)."""
+    steady_shape: float = 0.0
+    """Not in the paper: one hand keeps its shape and size from frame to frame."""
+    steady_texture: float = 0.0
+    """Not in the paper: one hand keeps its colours from frame to frame."""
 
     @classmethod
     def code(cls) -> "LossWeights":
@@ -157,6 +165,19 @@ def consistency_loss(
 ) -> Float[Tensor, ""]:
     """E_con = 1/k sum_i H(|uv_3d_i - uv_2d_i|): both branches should agree, seen or not."""
     return huber(uv_3d - uv_2d).mean()
+
+
+def truth_loss(
+    joints: Float[Tensor, "b 21 3"], truth: Float[Tensor, "b 21 3"]
+) -> Float[Tensor, ""]:
+    """Return the mean distance (m) of joints to the true ones, both from the wrist.
+
+    A hand with a joint that is not a number has no truth and counts as right. Not in the paper,
+    which knows no truth; meant for made-up hands beside real ones without labels.
+    """
+    known = truth.isfinite().all(-1).all(-1)[:, None, None]
+    offsets = (joints - joints[:, :1]) - (truth - truth[:, :1])
+    return lengths(torch.where(known, offsets, torch.zeros_like(offsets))).mean()
 
 
 def heat_loss(

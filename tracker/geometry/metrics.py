@@ -38,23 +38,40 @@ def scale_align(
 
 
 def procrustes_align(
-    points: Float[np.ndarray, "n k 3"], target: Float[np.ndarray, "n k 3"]
+    points: Float[np.ndarray, "n k 3"],
+    target: Float[np.ndarray, "n k 3"],
+    *,
+    reflect: bool = False,
 ) -> Float[np.ndarray, "n k 3"]:
     """Move, turn and scale each frame onto its target with the least squared distance.
 
     The turn is a rotation, never a reflection (Umeyama 1991), so a hand does not fit its mirror
-    image. Points that all coincide are moved only.
+    image. Points that all coincide are moved only. `reflect` allows mirror images too, as the
+    evaluation programs of FreiHAND and HO-3D do.
     """
+    scale, rotation, shift = similarity(points, target, reflect=reflect)
+    return scale[:, None, None] * points @ rotation.transpose(0, 2, 1) + shift[:, None]
+
+
+def similarity(
+    points: Float[np.ndarray, "n k 3"],
+    target: Float[np.ndarray, "n k 3"],
+    *,
+    reflect: bool = False,
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"]]:
+    """Return scale s, turn R and shift t of `procrustes_align`: `x -> s R x + t`."""
     _check_pair(points, target)
     centre, target_centre = points.mean(1, keepdims=True), target.mean(1, keepdims=True)
     source, goal = points - centre, target - target_centre
     u, strength, vh = np.linalg.svd(goal.transpose(0, 2, 1) @ source)
     sign = np.ones_like(strength)
-    sign[:, 2] = np.where(np.linalg.det(u @ vh) < 0, -1, 1)
+    if not reflect:
+        sign[:, 2] = np.where(np.linalg.det(u @ vh) < 0, -1, 1)
     rotation = (u * sign[:, None]) @ vh
     spread = (source**2).sum((1, 2))
     scale = (strength * sign).sum(1) / np.where(spread > 0, spread, 1)
-    return scale[:, None, None] * source @ rotation.transpose(0, 2, 1) + target_centre
+    shift = target_centre[:, 0] - scale[:, None] * (rotation @ centre[:, 0, :, None])[..., 0]
+    return scale, rotation, shift
 
 
 def point_errors_mm(

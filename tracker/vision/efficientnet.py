@@ -88,6 +88,38 @@ def start_convolutions(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+class Encoder(nn.Module):
+    """What all encoders have: a stem, stages, and a beginning that may be kept as it is."""
+
+    conv_stem: nn.Module
+    bn1: nn.Module
+    blocks: nn.ModuleList
+    _frozen_stages: int = 0
+
+    def freeze(self, stages: int) -> None:
+        """Keep the stem and the first stages, and their normalisation, as they are; 0 keeps none.
+
+        Edges and colours are the same on hands as on ImageNet, and most of the work of training
+        lies in these large maps.
+        """
+        self._frozen_stages = stages
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Set the mode of everything that is not frozen."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        if not self._frozen_stages:
+            return []
+        return [self.conv_stem, self.bn1, *self.blocks[: self._frozen_stages]]
+
+
 class SqueezeExcite(nn.Module):
     """Scale every channel by what the whole picture says of it."""
 
@@ -151,7 +183,7 @@ class InvertedResidual(nn.Module):
         return x + y if self._residual else y
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(Encoder):
     """EfficientNet without its classifier: pictures to features.
 
     >>> encoder = EfficientNet("efficientnet_b0")

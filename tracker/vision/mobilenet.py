@@ -11,7 +11,7 @@ from typing import ClassVar, Final, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tracker.vision.efficientnet import Features, conv, start_convolutions
+from tracker.vision.efficientnet import Encoder, Features, conv, start_convolutions
 
 
 class UibSpec(NamedTuple):
@@ -99,7 +99,7 @@ class UniversalInvertedBottleneck(nn.Module):
         return x + y if self._residual else y
 
 
-class MobileNetV4Small(nn.Module):
+class MobileNetV4Small(Encoder):
     """MobileNetV4-Conv-S up to its last feature map: pictures to features."""
 
     foreign_keys: ClassVar[tuple[str, ...]] = ("conv_head.", "norm_head.", "classifier.")

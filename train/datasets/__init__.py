@@ -72,10 +72,13 @@ def _videos(
     fov_deg: float = 60.0,
     min_confidence: float = 0.15,
     cache: Path | None = None,
+    triples: bool = False,
 ) -> Dataset:
     from train.datasets.video_folder import VideoFolder
+    from train.temporal_triples import Triples
 
-    return VideoFolder(root, labels, fov_deg=fov_deg, min_confidence=min_confidence, cache=cache)
+    clips = VideoFolder(root, labels, fov_deg=fov_deg, min_confidence=min_confidence, cache=cache)
+    return Triples(clips) if triples else clips
 
 
 _KINDS: Final[dict[str, Callable[..., Dataset]]] = {

@@ -68,6 +68,10 @@ class VideoFolder:
     def __len__(self) -> int:
         return len(self._samples)
 
+    def moments(self) -> list[tuple[str, int]]:
+        """Return clip (with the hand in it) and frame of each sample, without its picture."""
+        return [_moment(name, label) for name, label in self._samples]
+
     def __getitem__(self, index: int) -> Sample:
         """Return one hand of one frame."""
         if not 0 <= index < len(self):
@@ -79,10 +83,9 @@ class VideoFolder:
         K = camera_for(clip.hw, self._camera, self._fov_deg, label.name).K.copy()
         K[:2, 2] -= corner
         uv = without_unseen(label.uv, label.confidence) - corner
-        frame = clip_and_frame(label.name)[1]
-        key = f"{name}:{label.side}"
+        moment = _moment(name, label)
         return as_right(
-            Sample(rgb, K, uv, label.confidence, f"{self.name}:{label.name}", clip=(key, frame)),
+            Sample(rgb, K, uv, label.confidence, f"{self.name}:{label.name}", clip=moment),
             label,
         )
 
@@ -99,6 +102,11 @@ def clip_and_frame(name: str) -> tuple[str, int]:
             f"label {name!r} names no frame of a video, such as clip.mp4#12; label the videos again"
         )
     return clip, int(frame)
+
+
+def _moment(clip: str, label: HandLabel) -> tuple[str, int]:
+    """Return the hand within its clip, and the frame."""
+    return f"{clip}:{label.side}", clip_and_frame(label.name)[1]
 
 
 def _by_hand(label: HandLabel) -> tuple[str, int]:
