@@ -57,12 +57,12 @@ def parse_arguments(words: Sequence[str] | None = None) -> Arguments:
         SystemExit: 0 after `--help`; 2 after one line on standard error for what makes no sense.
     """
     config = (tyro.conf.OmitArgPrefixes,)
-    with _on_one_line():
+    with errors_on_one_line():
         return tyro.cli(Arguments, args=words, description=DESCRIPTION, config=config)
 
 
 @contextlib.contextmanager
-def _on_one_line() -> Generator[None, None, None]:
+def errors_on_one_line() -> Generator[None, None, None]:
     """Replace the boxes that tyro draws around its complaints by `error: ...`."""
     said = io.StringIO()
     try:

@@ -68,14 +68,21 @@ class ClipFilm:
 
 @contextmanager
 def open_film(
-    folder: Path, fps: float, thread: DrawingThread, look: PictureOptions
+    folder: Path,
+    fps: float,
+    thread: DrawingThread,
+    look: PictureOptions,
+    *,
+    recoverable: bool = False,
 ) -> Generator[ClipFilm, None, None]:
     """Open the video in `folder`; it appears when the block ends well.
+
+    A `recoverable` one is there from the start and can be played whatever happens.
 
     Raises:
         OutputError: the video cannot be written.
     """
-    with video_writer(folder / "overlay.mp4", fps) as writer:
+    with video_writer(folder / "overlay.mp4", fps, recoverable=recoverable) as writer:
         try:
             yield ClipFilm(folder, writer, thread, look)
             thread.finish()

@@ -1,29 +1,27 @@
 """One clip from its first frame to its finished folder; what `video_to_mesh` does for each clip."""
 
-import tempfile
 import time
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from apps.camera_choice import CameraChoice
 from apps.clip_film import ClipFilm, open_film
 from apps.clip_options import ClipOptions
 from apps.clip_stream import ClipStream
 from apps.clip_thread import DrawingThread
+from apps.result_folder import HandNumbers, forget_earlier_summary, result_folder, write_files
 from tracker.errors import OutputError, SourceError
-from tracker.export.atomic import make_folder, output_error
-from tracker.export.formats import EXPORTERS
 from tracker.export.recording import ClipInfo, Recording
 from tracker.export.summary import write_summary
 from tracker.export.truth import Score, score_against, truth_beside
 from tracker.geometry.camera import Camera
-from tracker.geometry.camera_files import read_intrinsics
 from tracker.live.sources import open_source
 from tracker.stop_request import StopRequest
 from tracker.vision.hand_tracker import HandTracker
-from tracker.vision.records import Frame, TrackedHand
+from tracker.vision.records import Frame
 
 
 class Monitor(Protocol):
@@ -70,26 +68,15 @@ class ClipJob:
         self.clip = clip
         self.source = open_source(clip, fps=options.camera.fps)
         self._options = options
-        self._cameras: dict[tuple[int, int], Camera] = {}
+        self._camera = CameraChoice(options.camera)
         self.camera = self._camera(self.source.info.hw)
         self._folder = folder
-        self._numbers: dict[int, int] = {}
+        self._numbered = HandNumbers()
         self._interrupted = False
         if folder.resolve() == clip.resolve():
             raise OutputError(
                 f"the results of {clip} would lie among its images; choose another folder with --out"
             )
-
-    def _camera(self, hw: tuple[int, int]) -> Camera:
-        if hw not in self._cameras:
-            known = self._options.camera
-            if known.intrinsics is not None:
-                self._cameras[hw] = read_intrinsics(known.intrinsics, hw)
-            elif known.fov is not None:
-                self._cameras[hw] = Camera.from_fov(hw, known.fov)
-            else:
-                self._cameras[hw] = Camera.from_fov(hw, assumed=True)
-        return self._cameras[hw]
 
     def run(
         self,
@@ -112,7 +99,7 @@ class ClipJob:
         info = ClipInfo(str(self.clip), self.camera, self.source.info.fps)
         recording = Recording(info, tracker.model)
         began = time.perf_counter()
-        with _result_folder(self._folder):
+        with result_folder(self._folder):
             with self._film(drawing) as film:
                 for frame, camera in self._frames(monitor, stop, stream):
                     found = tracker(frame)
@@ -124,7 +111,7 @@ class ClipJob:
                         film.add(frame, camera, hands)
                     monitor.frame_done()
                 self._check_any(recording, stop)
-                self._forget_earlier_summary()
+                forget_earlier_summary(self._folder)
             return self._write(recording, film, time.perf_counter() - began, monitor)
 
     def _film(self, drawing: DrawingThread | None) -> AbstractContextManager[ClipFilm | None]:
@@ -146,25 +133,11 @@ class ClipJob:
             camera = self._camera((frame.rgb.shape[0], frame.rgb.shape[1]))
             yield replace(frame, camera=camera), camera
 
-    def _numbered(self, hands: list[TrackedHand]) -> list[TrackedHand]:
-        """Number the hands from 0 as they appear, whatever the tracker has seen before this clip."""
-        for hand in hands:
-            self._numbers.setdefault(hand.track_id, len(self._numbers))
-        return [replace(hand, track_id=self._numbers[hand.track_id]) for hand in hands]
-
     def _check_any(self, recording: Recording, stop: StopRequest) -> None:
         if not len(recording.frames):
             if stop.made:
                 raise KeyboardInterrupt
             raise SourceError(f"no frame of {self.clip} could be read; check that it plays")
-
-    def _forget_earlier_summary(self) -> None:
-        """Remove what would describe other files: the summary comes last, when all others are whole."""
-        path = self._folder / "summary.json"
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as cause:
-            raise output_error(path, cause) from cause
 
     def _write(
         self, recording: Recording, film: ClipFilm | None, elapsed_s: float, monitor: Monitor
@@ -172,9 +145,7 @@ class ClipJob:
         """Write the files of what was tracked."""
         formats = self._options.output.formats
         files = [] if film is None else film.write_sheet()
-        for step, name in enumerate(formats):
-            monitor.writing(name, step, len(formats))
-            files += EXPORTERS[name](recording, self._folder)
+        files += write_files(recording, self._folder, formats, writing=monitor.writing)
         score, problem = self._score(recording)
         warnings = [*self._warnings(recording, film), *([problem] if problem else [])]
         files.append(
@@ -205,27 +176,12 @@ class ClipJob:
             yield self.source.warning
         if film is not None and film.warning:
             yield film.warning
-        if len(self._cameras) > 1:
+        if self._camera.sizes > 1:
             height, width = self.camera.hw
             yield (
-                f"frames are of {len(self._cameras)} sizes; K in hands.npz is of {width}x{height}"
+                f"frames are of {self._camera.sizes} sizes; K in hands.npz is of {width}x{height}"
             )
         if self._interrupted:
             expected = self.source.info.frame_count
             total = f" of {expected}" if expected else ""
             yield f"interrupted: stopped by the user after {len(recording.frames)}{total} frames"
-
-
-@contextmanager
-def _result_folder(folder: Path) -> Generator[None, None, None]:
-    """Make the folder and try it out before hours are spent; do not leave it behind empty."""
-    make_folder(folder)
-    try:
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as cause:
-            raise output_error(folder, cause) from cause
-        yield
-    finally:
-        with suppress(OSError):  # rmdir refuses a folder that holds something
-            folder.rmdir()

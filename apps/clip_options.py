@@ -15,8 +15,8 @@ from tracker.vision.hand_tracker import HandTrackerConfig
 from tracker.vision.smoothing import SmoothingConfig
 
 
-def _given(kind: type[float] | type[Path], metavar: str) -> object:
-    """Describe a flag without a default value."""
+def given(kind: type[float] | type[int] | type[str] | type[Path], metavar: str) -> object:
+    """Describe a flag that has no default value."""
     return arg(constructor=kind, metavar=metavar, help_behavior_hint="")
 
 
@@ -29,13 +29,24 @@ def _port(words: list[str]) -> int:
     return int(word)
 
 
-_OPTIONAL_PORT: Final = PrimitiveConstructorSpec[int | None](
+OPTIONAL_PORT: Final = PrimitiveConstructorSpec[int | None](
     nargs="*",
     metavar="[PORT]",
     instance_from_str=_port,
     is_instance=lambda value: value is None or isinstance(value, int),
     str_from_instance=lambda port: [] if port is None else [str(port)],
 )
+"""Describes a flag that may stand alone or with a port."""
+
+
+def check_port(port: int | None) -> None:
+    """Refuse what is no port.
+
+    Raises:
+        ValueError: it lies outside of 0 to 65535.
+    """
+    if port is not None and not 0 <= port <= 65535:
+        raise ValueError(f"--serve must lie between 0 and 65535, found {port}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class OutputOptions:
     export: Annotated[str, arg(metavar="LIST")] = "npz,glb,ply,csv,jsonl,bvh"
     """Formats, comma-separated: npz, glb, obj, ply, csv, jsonl, bvh, usd."""
 
-    serve: Annotated[int | None, _OPTIONAL_PORT, arg(help_behavior_hint="")] = None
+    serve: Annotated[int | None, OPTIONAL_PORT, arg(help_behavior_hint="")] = None
     """Stream the hands while tracking, at the clip's pace; http://127.0.0.1:4263 shows them."""
 
     @property
@@ -76,21 +87,34 @@ class PictureOptions:
 class CameraOptions:
     """What is known of the camera; distances are only as good as this."""
 
-    fov: Annotated[float | None, _given(float, "DEGREES")] = None
+    fov: Annotated[float | None, given(float, "DEGREES")] = None
     """Angle across the longer image side, 60 if not given; phones and webcams have 60 to 80."""
-    intrinsics: Annotated[Path | None, _given(Path, "FILE")] = None
+    intrinsics: Annotated[Path | None, given(Path, "FILE")] = None
     """A calibrated camera instead: JSON with K and hw, or a text file with K's nine numbers."""
-    fps: Annotated[float | None, _given(float, "N")] = None
+    fps: Annotated[float | None, given(float, "N")] = None
     """Frames per second of a folder of images, 30 if not given."""
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ValueError: a value is out of range; the message names the flag.
+        """
+        if self.fov is not None and not 5 <= self.fov <= 160:
+            raise ValueError(f"--fov must lie between 5 and 160 degrees, found {self.fov}")
+        if self.fov is not None and self.intrinsics is not None:
+            raise ValueError("--fov and --intrinsics both describe the camera; give one of them")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise ValueError(f"--fps must lie between 0 and 1000, found {self.fps}")
 
 
 @dataclass(frozen=True)
 class HandOptions:
     """The hands and how they are followed."""
 
-    hand_length_mm: Annotated[float | None, _given(float, "MM")] = None
+    hand_length_mm: Annotated[float | None, given(float, "MM")] = None
     """Wrist crease to middle fingertip of the flat hand (adults: 165 to 205), if you measured it."""
-    hand_model: Annotated[Path | None, _given(Path, "FILE")] = None
+    hand_model: Annotated[Path | None, given(Path, "FILE")] = None
     """Another hand model: your MANO_RIGHT.pkl or an .npz; the open hand is the default."""
     max_hands: Annotated[int, arg(metavar="N")] = 2
     """How many hands are followed at once."""
@@ -142,21 +166,15 @@ class ClipOptions:
         """
         if not 0 <= self.picture.opacity <= 1:
             raise ValueError(f"--opacity must lie between 0 and 1, found {self.picture.opacity}")
-        if self.camera.fov is not None and not 5 <= self.camera.fov <= 160:
-            raise ValueError(f"--fov must lie between 5 and 160 degrees, found {self.camera.fov}")
-        if self.camera.fov is not None and self.camera.intrinsics is not None:
-            raise ValueError("--fov and --intrinsics both describe the camera; give one of them")
-        if self.camera.fps is not None and not 0 < self.camera.fps <= 1000:
-            raise ValueError(f"--fps must lie between 0 and 1000, found {self.camera.fps}")
-        if self.output.serve is not None and not 0 <= self.output.serve <= 65535:
-            raise ValueError(f"--serve must lie between 0 and 65535, found {self.output.serve}")
+        self.camera.check()
+        check_port(self.output.serve)
         try:
             _ = self.output.formats, self.hand.tracker
         except ValueError as error:
-            raise ValueError(_as_flag(str(error))) from error
+            raise ValueError(as_flag(str(error))) from error
 
 
-def _as_flag(message: str) -> str:
+def as_flag(message: str) -> str:
     """Return the message with the field it begins with as the flag that sets it."""
     name, _, rest = message.partition(" ")
     return (

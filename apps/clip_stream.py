@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from tracker.geometry.camera import Camera
+from tracker.live.pacing import Pacer
 from tracker.stream.server import StreamServer
 from tracker.vision.records import Frame, TrackedHand
 
@@ -23,19 +24,15 @@ class ClipStream:
 
     def __init__(self, server: StreamServer) -> None:
         self._server = server
-        self._zero_ns: int | None = None
-        self._capture_ns = 0
+        self._pacer = Pacer()
+        self._capture_s = 0.0
 
     def await_capture(self, frame: Frame) -> None:
         """Wait for the moment of the clip at which the frame is due."""
-        now_ns = time.monotonic_ns()
-        moment_ns = round(frame.timestamp_s * 1e9)
-        if self._zero_ns is None or self._zero_ns + moment_ns < now_ns:
-            self._zero_ns = now_ns - moment_ns
-        self._capture_ns = self._zero_ns + moment_ns
-        time.sleep((self._capture_ns - now_ns) / 1e9)
+        self._capture_s = self._pacer.due_s(frame.timestamp_s, time.monotonic())
+        time.sleep(max(self._capture_s - time.monotonic(), 0.0))
 
     def publish(self, frame: Frame, camera: Camera, hands: Sequence[TrackedHand]) -> None:
         """Send the hands of the frame waited for last, also when there are none."""
-        self._server.report(infer_ms=round((time.monotonic_ns() - self._capture_ns) / 1e6, 2))
-        self._server.publish(hands, camera, self._capture_ns, frame.index)
+        self._server.report(infer_ms=round(1000 * (time.monotonic() - self._capture_s), 2))
+        self._server.publish(hands, camera, round(self._capture_s * 1e9), frame.index)

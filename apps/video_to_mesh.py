@@ -6,8 +6,8 @@ python apps/video_to_mesh.py clip.mp4
 import itertools
 import logging
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -19,9 +19,9 @@ from apps.clip_options import ClipOptions
 from apps.clip_progress import ClipProgress
 from apps.clip_stream import ClipStream
 from apps.clip_thread import DrawingThread
+from apps.serving import serving
 from tracker.errors import HandloomError
 from tracker.stop_request import StopRequest
-from tracker.stream.hub import ServerConfig
 from tracker.stream.server import StreamServer
 from tracker.vision.hand_tracker import HandTracker
 
@@ -59,7 +59,9 @@ def _process(clips: Sequence[Path], options: ClipOptions, console: Console) -> i
     if jobs:
         tracker = _ready_tracker(options, console)
         with (
-            _serving(options, tracker, console) as server,
+            serving(
+                options.output.serve, options.hand.stream_facts, tracker.model, console
+            ) as server,
             _drawing(options) as drawing,
             StopRequest() as stop,
         ):
@@ -80,20 +82,6 @@ def _ready_tracker(options: ClipOptions, console: Console) -> HandTracker:
 
 def _drawing(options: ClipOptions) -> AbstractContextManager[DrawingThread | None]:
     return DrawingThread(options.picture.renderer) if options.picture.overlay else nullcontext()
-
-
-@contextmanager
-def _serving(
-    options: ClipOptions, tracker: HandTracker, console: Console
-) -> Generator[StreamServer | None, None, None]:
-    """Open the stream of hands, if it is wanted, and say where it is."""
-    if options.output.serve is None:
-        yield None
-        return
-    config = ServerConfig(facts=options.hand.stream_facts)
-    with StreamServer(port=options.output.serve, model=tracker.model, config=config) as server:
-        console.print(f"hands at {server.url}, to look at: http://127.0.0.1:{server.port}")
-        yield server
 
 
 def _refuse(console: Console, error: Exception) -> int:

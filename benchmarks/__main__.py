@@ -29,11 +29,14 @@ WORKLOADS = {
     "accuracy": "benchmarks.accuracy",
     "clips": "benchmarks.clips",
     "throughput": "benchmarks.throughput",
+    "network": "benchmarks.network",
     "rendering": "benchmarks.rendering",
     "steadiness": "benchmarks.steadiness",
     "synthetic": "benchmarks.synthetic",
     "training": "benchmarks.training",
     "stream": "benchmarks.stream",
+    "latency": "benchmarks.latency",
+    "soak": "benchmarks.soak",
 }
 """Name of each benchmark and the module with its `run(quick) -> list[Metric]`."""
 

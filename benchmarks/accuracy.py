@@ -17,11 +17,15 @@ from benchmarks import demo_clip
 from benchmarks.labelled import LabelledImage, data_folder, labelled_images
 from benchmarks.mediapipe_reference import NAME, MediaPipeHands
 from benchmarks.metric import Metric
+from benchmarks.network import network_file
 from tracker.export.recording import ClipInfo, Recording
 from tracker.export.truth import score_against
 from tracker.geometry.metrics import pa_mpjpe_mm
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
+from tracker.vision.network_guide import Mode
 from tracker.vision.records import Frame
+
+MODES: tuple[Mode, ...] = ("landmarks", "network", "fused")
 
 
 @dataclass(frozen=True)
@@ -41,27 +45,41 @@ def run(quick: bool) -> list[Metric]:
             "accuracy: no labelled pictures (set HANDLOOM_TEST_DATA); only the demo clip is measured"
         )
         return metrics
+    network = network_file()
+    if network is None:
+        print("accuracy: no trained network (set HANDLOOM_NETWORK); the fit is measured alone")
+    modes: tuple[Mode, ...] = ("landmarks",) if network is None else MODES
     for name in ("stereo_temuge", "consensus2d", "handpose_x"):
-        metrics += _compare(name, folder, every=4 if quick and name != "handpose_x" else 1)
+        for mode in modes:
+            every = 4 if quick and name != "handpose_x" else 1
+            metrics += _compare(name, folder, every, mode, network)
     return metrics
 
 
-def _compare(name: str, folder: Path, every: int) -> list[Metric]:
-    """Run both systems over one set."""
+def _compare(name: str, folder: Path, every: int, mode: Mode, network: Path | None) -> list[Metric]:
+    """Run both systems over one set; keys of a mode with the network end with its name."""
     images = labelled_images(folder, name)[::every]
-    tracker = HandTracker(HandTrackerConfig(static=True, texture_every=0))
+    tracker = HandTracker(
+        HandTrackerConfig(
+            static=True,
+            texture_every=0,
+            mode=mode,
+            network=None if network is None else str(network),
+        )
+    )
     ours = [_nearest(image, _ours(tracker, image)) for image in images]
     with MediaPipeHands(static=True) as reference:
         theirs = [_nearest(image, _theirs(reference, image)) for image in images]
     counts = [sum(f is not None for f in found) for found in (ours, theirs)]
     print(
-        f"accuracy: {name}: found {counts[0]} (ours) and {counts[1]} (MediaPipe) of {len(images)} hands"
+        f"accuracy: {name}, {mode}: found {counts[0]} (ours) and {counts[1]} (MediaPipe) of {len(images)} hands"
     )
     both = [(i, a, b) for i, a, b in zip(images, ours, theirs, strict=True) if a and b]
     short = name.partition("_")[0]
-    metrics = [_pair(f"{short}_2d_error_percent", both, _error_2d, "% of hand box")]
+    end = "" if mode == "landmarks" else f"_{mode}"
+    metrics = [_pair(f"{short}_2d_error_percent{end}", both, _error_2d, "% of hand box")]
     if all(i.joints is not None for i in images):
-        metrics.append(_pair(f"{short}_pa_mpjpe", both, _pa_error, "mm"))
+        metrics.append(_pair(f"{short}_pa_mpjpe{end}", both, _pa_error, "mm"))
     return metrics
 
 

@@ -29,12 +29,12 @@ def run(quick: bool) -> list[Metric]:
     clip = with_hands(2)[: 40 if quick else 120]
     renderer = SoftwareRenderer()
     ours = {
-        name: _loop(HandTracker(HandTrackerConfig(landmark_model=name)), renderer)
+        name: loop(HandTracker(HandTrackerConfig(landmark_model=name)), renderer)
         for name in ("full", "lite")
     }
     with MediaPipeHands(static=False) as reference:
         theirs = lambda frame: len(reference(frame.rgb))  # noqa: E731
-        times = _alternate([*ours.values(), theirs], clip, passes=2 if quick else 6)
+        times = alternate([*ours.values(), theirs], clip, passes=2 if quick else 6)
     full, lite, base = (1000 / float(np.median(t)) for t in times)
     return [
         Metric("two_hand_loop_fps", full, "fps", NAME, base, full / base, "higher"),
@@ -43,7 +43,7 @@ def run(quick: bool) -> list[Metric]:
     ]
 
 
-def _loop(tracker: HandTracker, renderer: SoftwareRenderer) -> Callable[[Frame], int]:
+def loop(tracker: HandTracker, renderer: SoftwareRenderer) -> Callable[[Frame], int]:
     """Return what happens to one frame in a live loop; it gives the number of hands drawn."""
 
     def step(frame: Frame) -> int:
@@ -55,7 +55,7 @@ def _loop(tracker: HandTracker, renderer: SoftwareRenderer) -> Callable[[Frame],
     return step
 
 
-def _alternate(
+def alternate(
     steps: Sequence[Callable[[Frame], int]], clip: Sequence[Frame], passes: int
 ) -> list[list[float]]:
     """Return each system's time for each frame in ms, over all passes."""

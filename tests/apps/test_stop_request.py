@@ -101,14 +101,14 @@ def test_two_signals_stop_at_once_and_leave_nothing(
 def test_a_second_signal_while_files_are_written_leaves_whole_ones(
     run: Callable, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import apps.clip_job
+    import apps.result_folder
 
     def interrupted(recording: object, folder: Path) -> list[Path]:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         return []
 
-    monkeypatch.setitem(apps.clip_job.EXPORTERS, "csv", interrupted)
+    monkeypatch.setitem(apps.result_folder.EXPORTERS, "csv", interrupted)
     assert run(clip, "--out", tmp_path, *FAST).code == 130
     files = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"overlay.mp4", "contact_sheet.png", "hands.npz"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import apps.serving
 import apps.video_to_mesh
 from apps.clip_arguments import parse_arguments
 from apps.clip_options import HandOptions
@@ -61,7 +62,7 @@ def beginning(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def listen(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[StreamFrame]]]:
     """Collect, from now on, what a client receives; ask for it when the program is done."""
-    monkeypatch.setattr(apps.video_to_mesh, "StreamServer", PatientServer)
+    monkeypatch.setattr(apps.serving, "StreamServer", PatientServer)
     frames: list[StreamFrame] = []
     client = HandStreamClient(f"ws://127.0.0.1:{port}/v1/stream")
     client.start()

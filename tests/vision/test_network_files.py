@@ -57,6 +57,22 @@ def rewritten(file: Path, hand: HandModel, tensors=None, **metadata: str) -> Pat
 
 
 @torch.no_grad()
+def test_a_network_in_half_has_half_the_size_and_single_precision_again(
+    file, tmp_path, network, hand
+):
+    small = tmp_path / "half.safetensors"
+    write_network(small, network, hand, half=True)
+    assert small.stat().st_size < 0.55 * file.stat().st_size
+    again = read_network(small, hand)
+    for name, value in network.state_dict().items():
+        found = again.state_dict()[name]
+        assert found.dtype == value.dtype
+        exact = value if value.ndim < 2 else value.half().to(value.dtype)
+        assert torch.equal(found, exact), name
+    assert any(value.dtype == torch.float16 for value in load_file(small).values())
+
+
+@torch.no_grad()
 def test_a_network_comes_back_as_it_was(file, network, hand):
     found = read_network(file, hand)
     assert found.config == network.config

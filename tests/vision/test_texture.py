@@ -73,3 +73,25 @@ def test_a_hand_outside_the_picture_changes_nothing() -> None:
     fuser.add(np.zeros((360, 480, 3), np.uint8), vertices + np.float32([2, 0, 0]), CAMERA, 1.0)
     np.testing.assert_array_equal(fuser.colors, before)
     assert not fuser.seen.any()
+
+
+def test_an_expected_texture_fills_what_was_not_seen_and_follows_what_was() -> None:
+    vertices, faces = placed_hand()
+    # What was expected is a darker hand, with a pattern of its own.
+    pattern = np.where(np.arange(len(vertices)) % 7 == 0, 0.15, 0.0)[:, None]
+    expected = np.clip(np.tile([0.5, 0.35, 0.3], (len(vertices), 1)) - pattern, 0, 1)
+    shown = np.tile([0.8, 0.55, 0.45], (len(vertices), 1))
+    fuser = TextureFuser(faces, len(vertices))
+    fuser.expect(expected)
+    np.testing.assert_allclose(fuser.colors, expected, atol=1e-6)
+    fuser.add(picture(vertices, faces, shown), vertices, CAMERA, 1.0)
+    unseen = ~fuser.seen
+    # Lighter than expected all over, by as much as was seen, and the pattern stays.
+    lifted = fuser.colors[unseen] - expected[unseen]
+    np.testing.assert_allclose(lifted.mean(0), [0.3, 0.2, 0.15], atol=0.06)
+    assert fuser.colors[unseen & (pattern[:, 0] > 0)].mean() < fuser.colors[unseen].mean() - 0.05
+    # A new idea moves the unseen side along with it, not what was seen well.
+    before = fuser.colors.copy()
+    fuser.expect(expected - 0.05)
+    np.testing.assert_allclose(before[unseen] - fuser.colors[unseen], 0.05, atol=1e-6)
+    assert np.abs(before - fuser.colors).max(-1).min() < 0.01

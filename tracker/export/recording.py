@@ -153,6 +153,10 @@ class Recording:
             self._track_sides[hand.track_id] = hand.side
             self._track_colors[hand.track_id] = hand.colors.astype(np.float32)
 
+    def __len__(self) -> int:
+        """Return how many frames there are."""
+        return len(self._frames)
+
     @property
     def rows(self) -> np.ndarray:
         """(N,) of `ROW`: every hand of every frame, in the order they came."""

@@ -16,22 +16,26 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from tracker.export.atomic import atomic_write, output_error
+from tracker.export.fragments import RecoverableFile
 
 MAX_SIDE_PX: Final = 16384
 """Longest side the encoder takes."""
 _CLOCK_HZ: Final = 90_000
 _OPTIONS: Final = {"preset": "superfast", "crf": "19"}
+_KEY_EVERY_S: Final = 1.0
+"""Between whole pictures of a recoverable video: so much is lost when it breaks off."""
 
 
 class VideoWriter:
     """Pictures in, in order of time; made by `video_writer`."""
 
-    def __init__(self, path: Path, fps: float, stack: ExitStack) -> None:
+    def __init__(self, path: Path, fps: float, stack: ExitStack, *, recoverable: bool) -> None:
         self.hw: tuple[int, int] | None = None
         """Height and width of the video, even numbers; None until the first picture."""
         self._path = path
         self._fps = fps
         self._stack = stack
+        self._recoverable = recoverable
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
         self._last = -1
 
@@ -53,11 +57,12 @@ class VideoWriter:
             container.mux(stream.encode(frame))
 
     def _open(self, rgb: UInt8[np.ndarray, "h w 3"]) -> tuple[OutputContainer, VideoStream]:
-        partial = self._stack.enter_context(atomic_write(self._path))
-        container = av.open(str(partial), "w", options={"movflags": "faststart"})
-        self._stack.callback(_give_up, container)
+        container = self._recoverable_file() if self._recoverable else self._whole_file()
         rate = max(Fraction(self._fps).limit_denominator(1001), Fraction(1, 1001))
-        stream = container.add_stream("libx264", rate=rate, options=_OPTIONS)
+        options = dict(_OPTIONS)
+        if self._recoverable:
+            options["g"] = str(max(round(float(rate) * _KEY_EVERY_S), 1))
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = self.hw = _video_hw((rgb.shape[0], rgb.shape[1]))
         stream.pix_fmt = "yuv420p"
         # Said aloud, because players take large pictures for BT.709 where nothing is said.
@@ -65,6 +70,21 @@ class VideoWriter:
         stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.time_base = Fraction(1, _CLOCK_HZ)
         return container, stream
+
+    def _whole_file(self) -> OutputContainer:
+        partial = self._stack.enter_context(atomic_write(self._path))
+        container = av.open(str(partial), "w", options={"movflags": "faststart"})
+        self._stack.callback(_give_up, container)
+        return container
+
+    def _recoverable_file(self) -> OutputContainer:
+        # Fragments until the end is well; then FFmpeg makes an ordinary file of them in place.
+        flags = {"movflags": "hybrid_fragmented+frag_keyframe"}
+        file = self._stack.enter_context(RecoverableFile(self._path))
+        container = av.open(file, "w", format="mp4", options=flags)
+        self._stack.callback(_give_up, container)
+        self._stack.push(file.seal_after_error)
+        return container
 
     def finish(self) -> None:
         """Write what the encoder still holds; without a picture there is nothing to write.
@@ -80,16 +100,24 @@ class VideoWriter:
 
 
 @contextmanager
-def video_writer(path: Path, fps: float) -> Generator[VideoWriter, None, None]:
+def video_writer(
+    path: Path, fps: float, *, recoverable: bool = False
+) -> Generator[VideoWriter, None, None]:
     """Open `path` for pictures; the file appears under its name when the block ends well.
 
     A block that adds no picture leaves no file.
+
+    Args:
+        path: ends in `.mp4`.
+        fps: nominal frames per second.
+        recoverable: for what cannot be taken again. The file lies under its name from the start
+            and can be played to its last second whatever happens: full disk, crash, power cut.
 
     Raises:
         OutputError: the file cannot be written.
     """
     with ExitStack() as stack:
-        writer = VideoWriter(path, fps, stack)
+        writer = VideoWriter(path, fps, stack, recoverable=recoverable)
         yield writer
         writer.finish()
 
@@ -99,7 +127,7 @@ def _named(path: Path) -> Generator[None, None, None]:
     """Report what FFmpeg complains of while writing as trouble with `path`."""
     try:
         yield
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError) as error:
         cause = OSError(error.errno or 0, error.strerror or str(error))
         raise output_error(path, cause) from error
 

@@ -1,10 +1,39 @@
-"""What passes between the threads of a live run."""
+"""What passes between the threads of a live run. All times are on `time.monotonic()`'s clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
 
 from tracker.geometry.camera import Camera
 from tracker.vision.records import Frame, TrackedHand
+
+SourceState = Literal["live", "lost", "ended"]
+"""`lost`: the camera or the stream went away and is tried again; `ended`: a file is played out."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a feed hands out: pixels and when they were taken."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    captured_s: float
+    """When it was taken as far as anyone can tell: by the driver, else when reading returned."""
+    timestamp_s: float | None = None
+    """On the source's own clock, where it has one; None lets `captured_s` serve."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One picture on its way to the tracker."""
+
+    frame: Frame
+    """With its camera; numbered from 0, times begin at 0 and increase through every interruption."""
+    captured_s: float
+    read_ms: float = 0.0
+    """How long getting and decoding it took, waiting left out where that can be told apart."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def open_source(path: Path, *, fps: float | None = None) -> Source:
             f"{path} does not exist; give a video file or a folder of images"
         ) from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be reached ({_reason(error)}); give another") from error
+        raise SourceError(f"{path} cannot be reached ({reason_of(error)}); give another") from error
     if stat.S_ISDIR(mode):
         return ImageFolder(path, fps=fps)
     if not stat.S_ISREG(mode):
@@ -94,7 +94,12 @@ def open_source(path: Path, *, fps: float | None = None) -> Source:
     return VideoFile(path)
 
 
-def _check_size(what: str, hw: tuple[int, int]) -> None:
+def check_size(what: str, hw: tuple[int, int]) -> None:
+    """Refuse pictures too small or too large, before memory is taken for them.
+
+    Raises:
+        SourceError: the size is refused; `what` is named in it.
+    """
     height, width = hw
     if min(hw) == 0:
         raise SourceError(f"{what} has frames of unknown or refused size; convert it to MP4 first")
@@ -130,7 +135,7 @@ class VideoFile:
             return av.open(str(self._path))
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceError(
-                f"{self._path} cannot be read as video ({_reason(error)}); "
+                f"{self._path} cannot be read as video ({reason_of(error)}); "
                 "it may be cut off or no video; check that it plays, or convert it with `ffmpeg -i IN OUT.mp4`"
             ) from error
 
@@ -144,7 +149,7 @@ class VideoFile:
             )
         stream = streams[0]
         stream.thread_type = "AUTO"
-        _check_size(str(self._path), (stream.height, stream.width))
+        check_size(str(self._path), (stream.height, stream.width))
         return stream
 
     def _first_frame(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
@@ -169,7 +174,7 @@ class VideoFile:
                 start_s = time_s if start_s is None else start_s
                 # Broken muxers repeat time stamps; a clock that stands still serves nobody.
                 last_s = max(time_s - start_s, last_s + _MIN_STEP_S)
-                _check_size(str(self._path), (picture.height, picture.width))
+                check_size(str(self._path), (picture.height, picture.width))
                 yield Frame(_upright(picture), timestamp_s=last_s, index=index)
             self._compare_length(last_s)
 
@@ -183,7 +188,7 @@ class VideoFile:
                 pictures = [] if packet is None else packet.decode()
             except av.error.FFmpegError as error:
                 damaged += 1
-                reason = _reason(error)
+                reason = reason_of(error)
                 self.warning = f"{damaged} part(s) of {self._path} are damaged ({reason})"
                 if damaged > _MAX_DAMAGED:
                     return
@@ -215,7 +220,8 @@ def _upright(picture: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what went wrong in one line, without a stop at its end."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0].rstrip(".")
 
@@ -262,7 +268,7 @@ def _images_in(folder: Path) -> list[Path]:
     try:
         files = [f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read ({_reason(error)}); give another") from error
+        raise SourceError(f"{folder} cannot be read ({reason_of(error)}); give another") from error
     return sorted(files, key=_natural)
 
 
@@ -278,7 +284,7 @@ def _read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                _check_size(str(path), (image.height, image.width))
+                check_size(str(path), (image.height, image.width))
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise SourceError(

@@ -1,1 +1,1 @@
-"""Floor 2: pictures. Renderers, overlays and contact sheets."""
+"""Floor 2: pictures. Renderers, overlays, contact sheets, and the views of a live run."""

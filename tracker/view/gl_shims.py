@@ -57,6 +57,26 @@ def import_pyrender() -> tuple[ModuleType, str]:
     return pyrender, platform
 
 
+def import_pyrender_in_window() -> ModuleType:
+    """Import pyrender for the OpenGL context of a window, which must be open.
+
+    Raises:
+        RenderError: this process already draws without a screen, or pyrender cannot be imported.
+    """
+    platform = os.environ.get("PYOPENGL_PLATFORM", "")
+    if platform in ("egl", "osmesa"):
+        raise RenderError(
+            f"OpenGL in this process is bound to {platform}; unset PYOPENGL_PLATFORM for windows"
+        )
+    if not hasattr(np, "infty"):
+        setattr(np, "infty", np.inf)  # noqa: B010  (numpy's stubs do not know the name any more)
+    try:
+        import pyrender
+    except (ImportError, AttributeError, OSError) as error:
+        raise RenderError(f"pyrender was not importable ({error}); {_WHAT_TO_DO}") from error
+    return pyrender
+
+
 def open_offscreen(pyrender: Any, platform: str, width: int, height: int) -> Any:
     """Return a `pyrender.OffscreenRenderer` that draws into framebuffers on any platform.
 

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, UInt8
 
 from tracker.geometry.camera import Camera
 from tracker.vision.records import Frame, TrackedHand
@@ -40,8 +43,11 @@ class LivePicture:
     camera: Camera
     hands: tuple[TrackedHand, ...]
     hud: Hud
+    outlines: tuple[Float[np.ndarray, "_ 2"], ...] = ()
+    """Closed lines to be drawn on the picture, frame pixels, such as around a card that was found."""
 
 
+@runtime_checkable
 class LiveView(Protocol):
     """Shows pictures; used from the main thread only."""
 
@@ -51,6 +57,10 @@ class LiveView(Protocol):
 
     def commands(self) -> list[Command]:
         """Handle waiting events; return what was asked since the last call."""
+        ...
+
+    def shown(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        """Return what is on the screen now, for a screenshot; None when nothing is drawn."""
         ...
 
     def close(self) -> None:

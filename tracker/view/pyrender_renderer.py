@@ -19,7 +19,8 @@ from tracker.geometry.zbuffer import NEAR_M, Box, box_of, project
 from tracker.view.gl_shims import import_pyrender, open_offscreen
 from tracker.view.renderer import Mesh, Rendering, prepare
 
-_STEP_PX: Final = 64  # viewport sizes are multiples of it, so a moving hand rarely changes them
+STEP_PX: Final = 64
+"""Viewport sizes are multiples of it, so a moving hand rarely changes them."""
 _OPENGL_FROM_OPENCV: Final = np.array([1, -1, -1], np.float32)
 _FAR_M: Final = 100.0
 
@@ -34,7 +35,7 @@ class PyrenderRenderer:
     def __init__(self) -> None:
         self._pyrender, platform = import_pyrender()
         self.name = f"pyrender-{platform}"
-        self._offscreen: Any = open_offscreen(self._pyrender, platform, _STEP_PX, _STEP_PX)
+        self._offscreen: Any = open_offscreen(self._pyrender, platform, STEP_PX, STEP_PX)
         self._thread = threading.get_ident()
 
     def render(
@@ -100,7 +101,7 @@ class PyrenderRenderer:
         """Grow to hold the box; shrink only when three quarters would be wasted."""
         target = self._offscreen
         fits = width <= target.viewport_width and height <= target.viewport_height
-        wanted_w, wanted_h = (-(-side // _STEP_PX) * _STEP_PX for side in (width, height))
+        wanted_w, wanted_h = (-(-side // STEP_PX) * STEP_PX for side in (width, height))
         if not fits or 4 * wanted_w * wanted_h < target.viewport_width * target.viewport_height:
             target.viewport_width, target.viewport_height = wanted_w, wanted_h
 

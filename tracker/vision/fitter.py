@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from tracker.geometry.hand_files import read_hand_file
 from tracker.geometry.hand_model import HandModel
-from tracker.geometry.hand_params import HandParams
+from tracker.geometry.hand_params import HandParams, HandShape
 from tracker.geometry.joint_limits import joint_frames, joint_limits
 from tracker.vision.fit_kernels import parameters
 from tracker.vision.fit_kinematics import HandTables, forward, new_chain
@@ -69,6 +69,9 @@ class FitterConfig:
     makes every hand small and near."""
     hand_length_m: float | None = None
     """Wrist to middle fingertip of the flat hand in metres, where it is known."""
+    shape: HandShape | None = None
+    """Shape and scale, where they are known from a calibration: every fit then keeps them exactly,
+    and `hand_length_m` has no effect."""
     anchor_pose_sd: float = 1.25
     """Change of pose coefficients from frame to frame, in the units of `pose_sd`."""
     anchor_shape_sd: float = 0.3
@@ -168,7 +171,7 @@ class HandFitter:
         they show, and keeps the best fit: one start alone ends in a wrong basin in 4 % of pictures.
         """
         fits = [
-            self._solve(problem, self.config.cold_iterations)
+            self.solve(problem, self.config.cold_iterations)
             for problem in self.cold_problems(evidence)
         ]
         return min(fits, key=lambda fit: fit.cost)
@@ -187,7 +190,7 @@ class HandFitter:
         in front of the camera is of no use: the frame is then fitted cold.
         """
         problem = self.warm_problem(evidence, previous, lock_shape=lock_shape)
-        fit = self._solve(problem, iterations)
+        fit = self.solve(problem, iterations)
         return fit if math.isfinite(fit.cost) else self.cold(evidence)
 
     def cold_problems(self, evidence: Evidence) -> list[FitProblem]:
@@ -195,8 +198,9 @@ class HandFitter:
         target = self._prepare(evidence)
         starts = self._starts(target, evidence.xyz)
         values = [_values(start) for start in starts]
+        locked = 0 if self.config.shape is None else N_SIZE
         return [
-            FitProblem(self._hand, self._cold, target, start.rotation, v, v.size)
+            FitProblem(self._hand, self._cold, target, start.rotation, v, v.size - locked)
             for start, v in zip(starts, values, strict=True)
         ]
 
@@ -205,7 +209,8 @@ class HandFitter:
     ) -> FitProblem:
         """Return the least-squares problem that `warm` works on."""
         values = _values(previous)
-        free = values.size - N_SIZE if lock_shape else values.size
+        locked = lock_shape or self.config.shape is not None
+        free = values.size - N_SIZE if locked else values.size
         target = self._prepare(evidence)
         rotation = np.array(previous.rotation, np.float64, order="C")
         return FitProblem(self._hand, self._warm, target, rotation, values, free)
@@ -222,15 +227,21 @@ class HandFitter:
         evidence = Evidence(1000 * points[:, :2], np.ones(21), points, K)
         self.warm(evidence, self.cold(evidence).state)
 
+    def flat_length_m(self, betas: Float[np.ndarray, " 10"]) -> float:
+        """Length of the flat hand at scale 1, wrist to middle fingertip."""
+        return float(flat_length(self._hand, np.array(betas, np.float64), np.empty(10)))
+
     def _mean_length_m(self) -> float:
-        """Length of the mean hand, wrist to middle fingertip."""
-        return float(flat_length(self._hand, np.zeros(10), np.empty(10)))
+        return self.flat_length_m(np.zeros(10))
 
     def _rest_state(self) -> FitState:
-        """The mean hand at the origin, at its stated length if there is one."""
-        known = self.config.hand_length_m
-        log_scale = 0.0 if known is None else math.log(known / self._mean_length_m())
+        """The known hand at the origin, else the mean one, at its stated length if there is one."""
         pose = np.zeros(self.config.n_pose)
+        shape, known = self.config.shape, self.config.hand_length_m
+        if shape is not None:
+            betas = np.array(shape.betas, np.float64)
+            return FitState(np.eye(3), np.zeros(3), math.log(shape.scale), pose, betas)
+        log_scale = 0.0 if known is None else math.log(known / self._mean_length_m())
         return FitState(np.eye(3), np.zeros(3), log_scale, pose, np.zeros(10))
 
     def _points(self, state: FitState) -> Float[np.ndarray, "21 3"]:
@@ -266,7 +277,13 @@ class HandFitter:
             for rotation, wrist in zip(rotations, wrists, strict=True)
         ]
 
-    def _solve(self, problem: FitProblem, iterations: int) -> FitResult:
+    @property
+    def pose_axes(self) -> tuple[Float[np.ndarray, "45 n"], Float[np.ndarray, " 45"]]:
+        """Axis-angles (rad) of the finger joints for each pose value, and of the mean pose."""
+        return self._hand.axes, self._hand.mean
+
+    def solve(self, problem: FitProblem, iterations: int) -> FitResult:
+        """Minimise a problem made by `cold_problems` or `warm_problem` from its start."""
         rotation, values, cost, error_px, taken = problem.solve(iterations, self.config.tolerance)
         last = values.size - N_SIZE
         state = FitState(

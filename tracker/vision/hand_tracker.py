@@ -1,21 +1,27 @@
 """HandTracker: one frame in, hands out. Synchronous; the same frames give the same hands."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Final, Literal
 
 import numpy as np
 
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel
+from tracker.geometry.hand_params import HandShape
 from tracker.vision.crops import roi_from_landmarks, roi_from_palm
 from tracker.vision.engines import Precision
+from tracker.vision.engines.choosing import EngineName
 from tracker.vision.fitter import FitterConfig
 from tracker.vision.identities import Track, drop_duplicates, explains, hand_size_px, same_hand
 from tracker.vision.landmarker import Landmarker
+from tracker.vision.network_guide import Mode, NetworkChoice, open_guide
 from tracker.vision.palm_detector import PalmDetector
 from tracker.vision.reconstructor import HandReconstructor, agreement
 from tracker.vision.records import Frame, Landmarks, Reconstruction, Roi, Side, TrackedHand
+from tracker.vision.regressor import Look
 from tracker.vision.smoothing import SmoothingConfig
 from tracker.vision.texture import TextureFuser
 
@@ -31,10 +37,22 @@ class HandTrackerConfig:
     """Treat every frame as a photograph of its own: no memory, no smoothing."""
     max_hands: int = 2
     """How many hands are followed at once."""
+    mode: Mode = "landmarks"
+    """What hands are made from, see `network_guide`: `landmarks`, `network`, `fused` or `fast`; `auto`
+    is `fused` where a network for the hand model ships with Handloom, else `landmarks`."""
+    network: str | None = None
+    """File of a trained network; None takes the one that ships with Handloom."""
+    network_engine: EngineName = "auto"
+    """What runs the network: `auto` is the fastest that starts here."""
+    network_every: int = 10
+    """With `fast`, the network looks at a hand in every so-manieth frame."""
     hand_model: str | None = None
     """A hand model file; None is the open hand that ships with Handloom."""
     hand_length_mm: float | None = None
     """Wrist to middle fingertip of the flat hand, if known: makes depth metric."""
+    hand_shape: HandShape | None = None
+    """Shape and scale from a calibration, kept exactly for every hand; `hand_length_mm` then has no
+    effect. It belongs to the hand model it was made with."""
     landmark_model: Literal["full", "lite"] = "full"
     """MediaPipe's landmark model: `lite` is twice as fast and a little less exact."""
     min_presence: float = 0.5
@@ -57,6 +75,8 @@ class HandTrackerConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
+        if self.network_every < 1:
+            raise ValueError(f"network_every must be positive, found {self.network_every}")
         if not 1 <= self.max_hands <= 16:
             raise ValueError(f"max_hands must lie between 1 and 16, found {self.max_hands}")
         if self.hand_length_mm is not None and not 50 <= self.hand_length_mm <= 300:
@@ -81,7 +101,7 @@ class HandTracker:
         length_m = None if config.hand_length_mm is None else config.hand_length_mm / 1000
         self._reconstruct = HandReconstructor(
             self.model,
-            replace(config.fitter, hand_length_m=length_m),
+            replace(config.fitter, hand_length_m=length_m, shape=config.hand_shape),
             None if config.static else config.smoothing,
             config.lock_after,
         )
@@ -92,12 +112,22 @@ class HandTracker:
             threads=config.threads,
             precision=config.precision,
         )
+        self._guide = open_guide(
+            NetworkChoice(
+                *(config.mode, config.network, config.network_engine, config.network_every),
+                *(config.threads, config.precision),
+            ),
+            self.model,
+        )
         faces = self.model.faces.numpy()
         self._faces: dict[Side, np.ndarray] = {
             "right": faces,
             "left": np.ascontiguousarray(faces[:, ::-1]),
         }
         self._next_id = 0
+        self.stages_ms: Mapping[str, float] = {}
+        """How long the parts of the last call took: landmarks, palms, network where there is one, and
+        fit with smoothing, skinning and texture."""
         self.reset()
 
     def reset(self) -> None:
@@ -105,6 +135,10 @@ class HandTracker:
         self._tracks: list[Track] = []
         self._now_s = -math.inf
         self._frame = 0
+
+    def set_smoothing(self, config: SmoothingConfig | None) -> None:
+        """Smooth otherwise from the next frame on; from any thread."""
+        self._reconstruct.set_smoothing(config, [track.memory for track in list(self._tracks)])
 
     def warmup(self) -> None:
         """Get ready now instead of in the first frames: half a minute on a new machine, then a second."""
@@ -119,10 +153,24 @@ class HandTracker:
             self.reset()
         camera = frame.camera or Camera.from_fov(frame.rgb.shape[:2], assumed=True)
         self._advance(frame.timestamp_s)
+        began_s = perf_counter()
         self._follow(frame)
+        followed_s = perf_counter()
         self._look_for_more(frame)
+        looked_s = perf_counter()
         self._tracks = drop_duplicates(self._tracks)
-        hands = [self._hand_out(track, frame, camera) for track in self._tracks]
+        looks = self._looks(frame, camera)
+        seen_s = perf_counter()
+        hands = [
+            self._hand_out(track, frame, camera, looks.get(track.track_id))
+            for track in self._tracks
+        ]
+        self.stages_ms = {
+            "landmarks": 1000 * (followed_s - began_s),
+            "palms": 1000 * (looked_s - followed_s),
+            "network": 1000 * (seen_s - looked_s),
+            "fit": 1000 * (perf_counter() - seen_s),
+        }
         self._tracks = [t for t in self._tracks if self._age_s(t) <= self.config.remember_s]
         return [hand for hand in hands if hand is not None]
 
@@ -189,13 +237,27 @@ class HandTracker:
         self._tracks.append(track)
         return track
 
-    def _hand_out(self, track: Track, frame: Frame, camera: Camera) -> TrackedHand | None:
+    def _looks(self, frame: Frame, camera: Camera) -> Mapping[int, Look]:
+        """Show the network the hands whose turn it is, all at once."""
+        if self._guide is None:
+            return {}
+        self._guide.forget([track.track_id for track in self._tracks])
+        looks = self._guide.look(frame, camera, self._tracks)
+        for track in self._tracks:
+            seen = self._guide.seen(track.track_id) if track.track_id in looks else None
+            if seen is not None:
+                track.texture.expect(seen.texture)
+        return looks
+
+    def _hand_out(
+        self, track: Track, frame: Frame, camera: Camera, look: Look | None
+    ) -> TrackedHand | None:
         """Return what is known of a hand now, or None when it was given up before."""
         if track.landmarks is None:
             return self._carry(track)
         landmarks = track.landmarks
         dt_s = self._age_s(track) if track.frames else _FRAME_S
-        hand = self._reconstruct(track.memory, landmarks, camera, track.side, dt_s)
+        hand = self._reconstructed(track, landmarks, camera, dt_s, look)
         score = landmarks.presence * agreement(hand.reprojection_px, hand_size_px(landmarks.uv))
         if self._texture_is_due(track):
             track.texture.add(frame.rgb, hand.vertices, camera, score)
@@ -204,6 +266,17 @@ class HandTracker:
         track.frames += 1
         track.shown = self._tracked_hand(track, hand, camera, score)
         return track.shown
+
+    def _reconstructed(
+        self, track: Track, landmarks: Landmarks, camera: Camera, dt_s: float, look: Look | None
+    ) -> Reconstruction:
+        """Make the hand from what the mode takes: landmarks, network or both."""
+        seen = (track.memory, landmarks, camera, track.side, dt_s)
+        if self._guide is None:
+            return self._reconstruct(*seen)
+        if self._guide.mode == "network" and look is not None:
+            return self._reconstruct.follow(look.params, *seen)
+        return self._reconstruct(*seen, guess=self._guide.guess(track.track_id, look))
 
     def _texture_is_due(self, track: Track) -> bool:
         """Return whether to gather colour: at once, then in turns, so that no frame does it twice."""

@@ -37,6 +37,7 @@ from tracker.vision.network_heads import (
     AppearanceHead,
     GeometryHead,
     MeanAppearance,
+    RawAppearance,
     RawGeometry,
     Rotation,
     squash_light,
@@ -189,6 +190,14 @@ class NetworkOutput(NamedTuple):
     """Where the network sees the joints in the picture, if it has maps for them."""
 
 
+class RawOutput(NamedTuple):
+    """What the layers say, before closed forms make it a hand in the camera frame."""
+
+    geometry: RawGeometry
+    appearance: RawAppearance
+    seen: SeenJoints | None = None
+
+
 class S2HandNetwork(nn.Module):
     """EfficientNet encoder with a geometry and an appearance head.
 
@@ -246,29 +255,41 @@ class S2HandNetwork(nn.Module):
                 published parameterisation). Without it a field of view is assumed, and the depth
                 is only as good as that guess.
         """
+        return self.placed(self.look(rgb), K)
+
+    def look(self, rgb: Float[Tensor, "b 3 h w"]) -> RawOutput:
+        """Return what the layers say of each crop: all of `forward` that is heavy.
+
+        Layers may be stored in half precision, each head in its own: pictures and features follow.
+        """
         side = self.config.input_px
         if tuple(rgb.shape[-2:]) != (side, side):
             found = tuple(rgb.shape[-2:])
             raise ValueError(f"the network takes crops of {side} x {side} pixels, found {found}")
         x = (rgb - self._mean) / self._std if self.config.normalise else rgb
-        maps: Features = self.encoder(x)
+        maps: Features = self.encoder(x.to(_stored(self.encoder)))
         features, seen = maps.final.mean((2, 3)), None
         if self.joints is not None:
             seen, described = self.joints(maps.eighth, maps.sixteenth, maps.final)
-            features = torch.cat([features, described], 1)
-        raw = RawGeometry(*(_not_half(part) for part in self.geometry(features)))
-        appearance = self.appearance(maps.tap)
-        with _full_precision(rgb.device):
-            scale, orient, transl = self._placed(raw, K)
+            features = torch.cat([features, described.to(features)], 1)
+        raw = self.geometry(features.to(_stored(self.geometry)))
+        return RawOutput(raw, self.appearance(maps.tap), seen)
+
+    def placed(self, raw: RawOutput, K: Float[Tensor, "b 3 3"] | None = None) -> NetworkOutput:
+        """Return hands in the camera frame from what the layers say: the closed forms, never in half."""
+        geometry = RawGeometry(*(_not_half(part) for part in raw.geometry))
+        with _full_precision(geometry.pose.device):
+            scale, orient, transl = self._placed(geometry, K)
+        paper = self.config.paper
         return NetworkOutput(
-            raw.pose,
-            raw.betas,
+            geometry.pose,
+            geometry.betas,
             scale,
             orient,
             transl,
-            squash_texture(_not_half(appearance.texture), self._skin, paper=self.config.paper),
-            squash_light(_not_half(appearance.light), paper=self.config.paper),
-            seen,
+            squash_texture(_not_half(raw.appearance.texture), self._skin, paper=paper),
+            squash_light(_not_half(raw.appearance.light), paper=paper),
+            raw.seen,
         )
 
     def _placed(self, raw: RawGeometry, K: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -291,6 +312,11 @@ class S2HandNetwork(nn.Module):
 def _not_half(tensor: Tensor) -> Tensor:
     """Return the tensor in single precision, or in double if it has it."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _stored(layers: nn.Module) -> torch.dtype:
+    """Return the precision in which the layers are kept."""
+    return next(layers.parameters()).dtype
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -54,8 +54,13 @@ def write_network(
     network: S2HandNetwork,
     hand: HandModel,
     about: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Write a network that was trained for `hand`; an existing file is replaced at the end.
+
+    `half` stores matrices and kernels as float16, for half the size; `read_network` gives them back
+    as float32, as always. Statistics and biases, which are few, keep their precision.
 
     Raises:
         OutputError: the file cannot be written.
@@ -71,7 +76,10 @@ def write_network(
         "sha256": hand.sha256,
         "about": json.dumps(dict(about or {})),
     }
-    tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
+    tensors = {
+        name: _halved(value).contiguous().cpu() if half else value.contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
     unfinished = file.with_name(f"{file.name}.part")
     try:
         save_file(tensors, unfinished, metadata)
@@ -81,6 +89,14 @@ def write_network(
         raise OutputError(
             f"network {str(file)!r} cannot be written ({_reason(problem)}); name another file"
         ) from problem
+
+
+def _halved(value: Tensor) -> Tensor:
+    """Return a matrix or kernel as float16 where its numbers have a place there."""
+    if value.ndim < 2 or not value.is_floating_point():
+        return value
+    stored = value.half()
+    return stored if stored.isfinite().all() else value
 
 
 def read_header(path: Path | str) -> NetworkHeader:

@@ -1,6 +1,7 @@
 """From landmarks to a placed hand: fit, lock the shape once it is known, smooth, skin."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -11,6 +12,7 @@ from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel
 from tracker.geometry.hand_params import HandParams
 from tracker.geometry.skinning import RuntimeHand
+from tracker.vision.fit_guided import SHAPE_ONLY, Guess, GuidedFitter
 from tracker.vision.fitter import Evidence, FitResult, FitState, FitterConfig, HandFitter
 from tracker.vision.mirroring import canonical_landmarks, restore_params, restore_points
 from tracker.vision.records import Landmarks, Reconstruction, Side
@@ -48,6 +50,8 @@ class HandReconstructor:
         lock_after: int,
     ) -> None:
         self._fitter = HandFitter(model, fitter)
+        self._guided = GuidedFitter(self._fitter)
+        self._shape_guided = GuidedFitter(self._fitter, SHAPE_ONLY)
         self._skinner = RuntimeHand(model)
         self._wrist_at_rest = (model.J_regressor @ model.v_template)[0].double().numpy()
         self._smoothing = smoothing
@@ -61,6 +65,14 @@ class HandReconstructor:
         """Prepare for a hand that was away: its shape is still known, its pose is not."""
         memory.fit = None
         memory.smoother = self._new_smoother()
+
+    def set_smoothing(
+        self, smoothing: SmoothingConfig | None, memories: Iterable[HandMemory]
+    ) -> None:
+        """Smooth otherwise from now on, these hands too; they may jump once by what was smoothed."""
+        self._smoothing = smoothing
+        for memory in memories:
+            memory.smoother = self._new_smoother()
 
     def warmup(self, camera: Camera) -> Reconstruction:
         """Compile what is compiled at first use, by following a still hand before `camera`."""
@@ -78,37 +90,94 @@ class HandReconstructor:
         return None if config is None else HandSmoother(config, self._wrist_at_rest)
 
     def __call__(
-        self, memory: HandMemory, landmarks: Landmarks, camera: Camera, side: Side, dt_s: float
+        self,
+        memory: HandMemory,
+        landmarks: Landmarks,
+        camera: Camera,
+        side: Side,
+        dt_s: float,
+        guess: Guess | None = None,
     ) -> Reconstruction:
-        """Return the hand that explains `landmarks`, `dt_s` seconds after the previous call."""
+        """Return the hand that explains `landmarks`, `dt_s` seconds after the previous call.
+
+        `guess` is another's idea of the hand, as a right one in the camera of its mirror image.
+        """
         seen, view = canonical_landmarks(landmarks, camera, side)
-        result = self._fit(memory, _evidence(seen, view))
+        result = self._fit(memory, _evidence(seen, view), guess)
         self._learn_shape(memory, result, landmarks.presence)
+        return self._shown(memory, result.params, result.reprojection_px, side, dt_s)
+
+    def follow(
+        self,
+        params: HandParams,
+        memory: HandMemory,
+        landmarks: Landmarks,
+        camera: Camera,
+        side: Side,
+        dt_s: float,
+    ) -> Reconstruction:
+        """Return the hand of `params` itself, smoothed; landmarks only tell how well it fits.
+
+        `params` are those of a right hand in the camera of its mirror image. A known shape is put
+        in their place, nearer or further so that the hand keeps its size in the picture.
+        """
+        seen, view = canonical_landmarks(landmarks, camera, side)
+        params = self._guided.with_known_shape(params)
+        apart = view.project(self._skinner.skin(params)[1].astype(np.float64)) - seen.uv
+        error_px = float(np.sqrt(np.square(apart).sum(-1).mean()))
+        return self._shown(memory, params, error_px, side, dt_s)
+
+    def _shown(
+        self, memory: HandMemory, params: HandParams, error_px: float, side: Side, dt_s: float
+    ) -> Reconstruction:
         smoother = memory.smoother
-        params = result.params if smoother is None else smoother(result.params, dt_s)
+        params = params if smoother is None else smoother(params, dt_s)
         vertices, joints = self._skinner.skin(params)
         return Reconstruction(
             params=restore_params(params, side),
             vertices=restore_points(vertices, side),
             joints=restore_points(joints, side),
-            reprojection_px=result.reprojection_px,
+            reprojection_px=error_px,
         )
 
-    def _fit(self, memory: HandMemory, evidence: Evidence) -> FitResult:
+    def _fit(self, memory: HandMemory, evidence: Evidence, guess: Guess | None) -> FitResult:
         """Go on from the last frame; begin afresh where that does not explain what is seen."""
+        if guess is not None and guess.only_shape and memory.locked:
+            guess = None  # the shape is settled
         if memory.fit is None:
-            result = self._fitter.cold(evidence)
+            result = self._cold(evidence, guess)
         else:
-            result = self._fitter.warm(evidence, memory.fit, lock_shape=memory.locked)
+            result = self._warm(evidence, memory, guess)
             size_px = float(np.ptp(evidence.uv, axis=0).max())
             if result.reprojection_px > _LOOSE_FIT * size_px:
-                result = self._fitter.warm(
-                    evidence, memory.fit, lock_shape=memory.locked, iterations=_MORE_STEPS
-                )
+                result = self._warm(evidence, memory, guess, _MORE_STEPS)
             if result.reprojection_px > _BAD_FIT * size_px:
-                result = min(result, self._fitter.cold(evidence), key=lambda r: r.reprojection_px)
+                afresh = self._cold(evidence, guess)
+                result = min(result, afresh, key=lambda r: r.reprojection_px)
         memory.fit = result.state
         return result
+
+    def _cold(self, evidence: Evidence, guess: Guess | None) -> FitResult:
+        if guess is None:
+            return self._fitter.cold(evidence)
+        return self._guide(guess).cold(evidence, guess.params)
+
+    def _warm(
+        self, evidence: Evidence, memory: HandMemory, guess: Guess | None, iterations: int = 2
+    ) -> FitResult:
+        assert memory.fit is not None
+        if guess is None:
+            return self._fitter.warm(
+                evidence, memory.fit, lock_shape=memory.locked, iterations=iterations
+            )
+        return self._guide(guess).warm(
+            *(evidence, memory.fit, guess.params),
+            lock_shape=memory.locked,
+            iterations=iterations,
+        )
+
+    def _guide(self, guess: Guess) -> GuidedFitter:
+        return self._shape_guided if guess.only_shape else self._guided
 
     def _learn_shape(self, memory: HandMemory, result: FitResult, weight: float) -> None:
         """Average the shape over the first frames and hold it from then on."""

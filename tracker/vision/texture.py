@@ -2,7 +2,9 @@
 
 Each frame's pixels are read at the vertices in sight, the light is divided out with a first-order
 model fitted to that frame, and the results are averaged with weights that prefer vertices seen
-face on. Vertices never seen are filled from their neighbours by diffusion over the mesh.
+face on. Vertices never seen are filled by diffusion over the mesh: what is diffused is how far the
+seen ones are from a first idea of the hand (one skin tone, or a network's texture), so that the idea's
+own pattern stays where nothing was seen.
 """
 
 from typing import Final
@@ -39,14 +41,22 @@ class TextureFuser:
         self._sum = np.zeros((vertex_count, 3))
         self._weight = np.zeros(vertex_count)
         self._spread = _neighbour_mean(faces, vertex_count)
-        self.colors: Float32[np.ndarray, "V 3"] = np.tile(
-            np.array(_UNSEEN, np.float32), (vertex_count, 1)
-        )
+        self._idea = np.tile(np.array(_UNSEEN), (vertex_count, 1))
+        self.colors: Float32[np.ndarray, "V 3"] = self._idea.astype(np.float32)
 
     @property
     def seen(self) -> Bool[np.ndarray, " V"]:
         """Vertices that were in sight at least once."""
         return self._weight > 0
+
+    def expect(self, texture: Float[np.ndarray, "V 3"]) -> None:
+        """Take a first idea of the hand's albedo, for the vertices that were not seen."""
+        unseen = 1 - self._share()
+        change = self.colors - self._idea if self.seen.any() else 0 * self._idea
+        before, self._idea = self._idea, texture.astype(np.float64)
+        # What was seen stays as it was; the rest moves along.
+        colors = before + change + unseen * (self._idea - before)
+        self.colors = np.clip(colors, 0, 1).astype(np.float32)
 
     def add(
         self,
@@ -72,16 +82,20 @@ class TextureFuser:
         self._weight[visible] += weight
         self._diffuse(_SWEEPS if self.seen.sum() > len(visible) else _FIRST_SWEEPS)
 
+    def _share(self) -> Float[np.ndarray, "V 1"]:
+        """Return how far each vertex's own looks count against its neighbours."""
+        return (self._weight / (self._weight + _PRIOR))[:, None]
+
     def _diffuse(self, sweeps: int) -> None:
         """Let every vertex settle between what was seen of it and its neighbours (Jacobi sweeps)."""
-        share = (self._weight / (self._weight + _PRIOR))[:, None]
-        own = self._sum / np.maximum(self._weight, 1e-9)[:, None]
-        colors = self.colors.astype(np.float64)
+        share = self._share()
+        apart = self._sum / np.maximum(self._weight, 1e-9)[:, None] - self._idea
+        change = self.colors - self._idea
         if sweeps == _FIRST_SWEEPS:
-            colors[:] = np.average(own, 0, self._weight)
+            change[:] = np.average(apart, 0, self._weight)
         for _ in range(sweeps):
-            colors = share * own + (1 - share) * (self._spread @ colors)
-        self.colors = colors.astype(np.float32)
+            change = share * apart + (1 - share) * (self._spread @ change)
+        self.colors = np.clip(self._idea + change, 0, 1).astype(np.float32)
 
 
 def _neighbour_mean(faces: Int[np.ndarray, "F 3"], count: int) -> csr_matrix:

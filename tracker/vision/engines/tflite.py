@@ -1,4 +1,4 @@
-"""Run one network with several requests in flight. OpenVINO reads the `.tflite` files directly."""
+"""Run a detector with several requests in flight. OpenVINO reads the `.tflite` files directly."""
 
 import tempfile
 from functools import cache
@@ -14,15 +14,20 @@ Precision = Literal["auto", "bf16", "f32"]
 
 
 @cache
-def _core() -> ov.Core:
+def openvino_core() -> ov.Core:
+    """Return the one runtime of this process."""
     return ov.Core()
 
 
-def _precision_hint(precision: Precision) -> str:
+def precision_hint(precision: Precision) -> str:
     """`auto` takes bf16 where the processor has it (0.02 px off f32, half the time), else f32."""
     if precision != "auto":
         return precision
-    return "bf16" if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    return (
+        "bf16"
+        if "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        else "f32"
+    )
 
 
 def _read(model: bytes) -> ov.Model:
@@ -30,7 +35,7 @@ def _read(model: bytes) -> ov.Model:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(model)
-        return _core().read_model(path)
+        return openvino_core().read_model(path)
 
 
 def _taking_bytes(model: ov.Model) -> ov.Model:
@@ -50,13 +55,13 @@ class OpenVinoEngine:
     def __init__(
         self, model: bytes, *, slots: int = 1, threads: int = 2, precision: Precision = "auto"
     ) -> None:
-        compiled = _core().compile_model(
+        compiled = openvino_core().compile_model(
             _taking_bytes(_read(model)),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": 1,
-                "INFERENCE_PRECISION_HINT": _precision_hint(precision),
+                "INFERENCE_PRECISION_HINT": precision_hint(precision),
                 "ENABLE_CPU_PINNING": False,
             },
         )
