@@ -32,6 +32,7 @@ WORKLOADS = {
     "network": "benchmarks.network",
     "rendering": "benchmarks.rendering",
     "steadiness": "benchmarks.steadiness",
+    "published_steadiness": "benchmarks.published_steadiness",
     "synthetic": "benchmarks.synthetic",
     "training": "benchmarks.training",
     "stream": "benchmarks.stream",

@@ -16,7 +16,7 @@ from benchmarks.demo_clip import with_hands
 from benchmarks.metric import Metric
 from tracker.geometry.hand_model import HandModel
 from tracker.geometry.hand_params import HandParams
-from tracker.geometry.metrics import jitter_mm
+from tracker.geometry.metrics import jitter_mm, jitter_px
 from tracker.geometry.skinning import RuntimeHand
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
 from tracker.vision.records import Frame
@@ -40,7 +40,12 @@ def run(quick: bool) -> list[Metric]:
         print(f"steadiness: {factor:9.2f} | {jitter / raw_mm:28.2f} | {lag:.2f}")
     jitter, lag = _judge(hand, rest, motion, SmoothingConfig())
     raw = "the same fit without smoothing"
+    shown = _joints(hand, _smooth(hand, rest, SmoothingConfig()))[_SETTLE:]
+    camera = still[0].camera
+    assert camera is not None
+    overlay = jitter_px(np.array([camera.project(joints) for joints in shown]))
     return [
+        Metric("rest_overlay_jitter_px", overlay, "px at 640 x 480, want at most 1"),
         Metric("rest_jitter_mm", jitter, "mm", raw, raw_mm, jitter / raw_mm, "lower"),
         Metric("smoothing_lag_frames", lag, "frames at 30 fps", better="lower"),
     ]

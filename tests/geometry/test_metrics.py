@@ -23,6 +23,7 @@ from tracker.geometry.metrics import (
     point_errors_mm,
     procrustes_align,
     root_relative,
+    root_translation_error_percent,
     scale_align,
 )
 
@@ -312,3 +313,15 @@ class TestJitter:
             jitter_px(np.zeros((n, 21, 2)))
         with pytest.raises(ValueError, match="long enough"):
             jerk_m_per_s3(np.zeros((n, 21, 3)), 30.0)
+
+
+def test_a_path_is_compared_without_its_place_and_turn_but_with_its_size():
+    truth = np.random.default_rng(0).normal(size=(50, 3)).cumsum(0)
+    turn = Rotation.from_rotvec([0.3, -0.5, 1.0]).as_matrix()
+    assert root_translation_error_percent(truth @ turn.T + 5, truth) < 1e-9
+    length = np.linalg.norm(np.diff(truth, axis=0), axis=-1).sum()
+    centred = truth - truth.mean(0)
+    expected = 100 * np.linalg.norm(centred, axis=-1).mean() / length
+    assert root_translation_error_percent(2 * truth, truth) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="never moves"):
+        root_translation_error_percent(truth, np.zeros_like(truth))

@@ -162,6 +162,22 @@ def jerk_m_per_s3(joints: Float[np.ndarray, "n k 3"], fps: float) -> float:
     return float(_finite_only(third).mean()) * fps**3
 
 
+def root_translation_error_percent(
+    roots: Float[np.ndarray, "n 3"], target: Float[np.ndarray, "n 3"]
+) -> float:
+    """Return how far a path is from the true one, in percent of the true path's length (RTE).
+
+    The whole path is moved and turned onto the true one, not scaled, then the mean distance is
+    divided by the sum of the true steps (Shin et al. 2024, WHAM, which WiLoR's table follows).
+    """
+    length = float(np.linalg.norm(np.diff(target, axis=0), axis=-1).sum())
+    if not length > 0:
+        raise ValueError("the true path never moves, so no error can be measured against it")
+    _, rotation, _ = similarity(roots[None], target[None])
+    centred = (roots - roots.mean(0)) @ rotation[0].T
+    return 100 * float(np.linalg.norm(centred - (target - target.mean(0)), axis=-1).mean()) / length
+
+
 def _jitter(tracks: np.ndarray) -> float:
     residual = _finite_only(tracks[1:-1] - (tracks[:-2] + tracks[2:]) / 2)
     return float(np.sqrt((residual**2).mean() / 1.5))
