@@ -168,7 +168,7 @@ class HandTracker:
         self.stages_ms = {
             "landmarks": 1000 * (followed_s - began_s),
             "palms": 1000 * (looked_s - followed_s),
-            "network": 1000 * (seen_s - looked_s),
+            **({} if self._guide is None else {"network": 1000 * (seen_s - looked_s)}),
             "fit": 1000 * (perf_counter() - seen_s),
         }
         self._tracks = [t for t in self._tracks if self._age_s(t) <= self.config.remember_s]

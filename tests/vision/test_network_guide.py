@@ -1,0 +1,161 @@
+"""The network inside the tracker: modes, what they make of a hand, and what goes wrong in one line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import demo_clip
+from tracker.errors import ModelFileError
+from tracker.geometry.hand_model import HandModel
+from tracker.geometry.hand_params import HandShape
+from tracker.vision import network_guide
+from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
+from tracker.vision.network import NetworkConfig, S2HandNetwork
+from tracker.vision.network_files import write_network
+from tracker.vision.records import Frame
+
+
+@pytest.fixture(scope="module")
+def hand() -> HandModel:
+    return HandModel.load()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, hand: HandModel) -> Path:
+    """A network that knows the mean hand, and sees a green one."""
+    torch.manual_seed(0)
+    config = NetworkConfig("mobilenetv4_conv_small", 128)
+    network = S2HandNetwork(config.for_hand(hand))
+    with torch.no_grad():
+        network.appearance.texture[-1].bias.copy_(torch.tensor([-6.0, 2, -6]).repeat(778))
+    path = tmp_path_factory.mktemp("network") / "hand.safetensors"
+    write_network(path, network, hand, half=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    return demo_clip.with_hands(2)[:8]
+
+
+def config(file: Path, **other) -> HandTrackerConfig:
+    return HandTrackerConfig(network=str(file), network_engine="torch", **other)
+
+
+def joints(tracker: HandTracker, frames: list[Frame]) -> dict[str, np.ndarray]:
+    hands = [tracker(frame) for frame in frames][-1]
+    return {hand.side: hand.joints for hand in hands}
+
+
+@pytest.fixture(scope="module")
+def plain(frames: list[Frame]) -> dict[str, np.ndarray]:
+    return joints(HandTracker(), frames)
+
+
+def spread_mm(joints: np.ndarray, other: np.ndarray) -> float:
+    return 1e3 * float(np.linalg.norm(joints - joints[0] - (other - other[0]), axis=-1).mean())
+
+
+def test_network_mode_shows_the_networks_own_hand(file, frames, plain):
+    found = joints(HandTracker(config(file, mode="network", smoothing=None)), frames)
+    assert set(found) == {"left", "right"}
+    # Untrained: the same mean hand on both sides, mirrored, and nowhere near the landmarks' one.
+    lengths = [np.linalg.norm(found[side] - found[side][0], axis=-1) for side in found]
+    np.testing.assert_allclose(*lengths, atol=2e-3)
+    assert min(spread_mm(found[side], plain[side]) for side in found) > 10
+
+
+def test_fused_hands_stay_with_what_is_seen(file, frames, plain):
+    found = joints(HandTracker(config(file, mode="fused")), frames)
+    for side, hand in found.items():
+        assert 0 < spread_mm(hand, plain[side]) < 12
+
+
+def test_the_networks_time_is_told_where_there_is_one(file, frames):
+    for tracker in (HandTracker(), HandTracker(config(file, mode="fused"))):
+        tracker(frames[0])
+        assert ("network" in tracker.stages_ms) == (tracker.config.mode == "fused")
+        assert all(ms >= 0 for ms in tracker.stages_ms.values())
+
+
+def test_fast_looks_now_and_then_and_one_hand_at_a_time(file, frames, monkeypatch):
+    tracker = HandTracker(config(file, mode="fast", network_every=3, texture_every=0))
+    looks: list[int] = []
+    guide = tracker._guide
+    assert guide is not None
+    engine = guide.regressor.engine
+    monkeypatch.setattr(
+        guide.regressor, "engine", lambda *a: looks.append(len(a[0])) or engine(*a), raising=True
+    )
+    guide.regressor.engine.input_px = engine.input_px  # type: ignore[attr-defined]
+    hands = [tracker(frame) for frame in frames]
+    assert looks[0] == 2  # both, when they are new
+    assert set(looks[1:]) == {1}
+    assert len(looks) < len(frames)
+    # Never looked at by the camera's pixels here: the network's colour is what there is.
+    assert all(hand.colors[:, 1].mean() > 0.9 for hand in hands[-1])
+    assert all(hand.colors[:, 0].mean() < 0.1 for hand in hands[-1])
+
+
+def test_a_known_shape_is_kept_in_every_mode(file, frames):
+    shape = HandShape((0.5,) + (0.0,) * 9, 1.1)
+    for mode in ("network", "fused", "fast"):
+        tracker = HandTracker(config(file, mode=mode, hand_shape=shape, smoothing=None))
+        for found in tracker(frames[0]):
+            np.testing.assert_allclose(found.params.betas, shape.betas, atol=1e-9)
+            assert found.params.scale == pytest.approx(1.1)
+
+
+def test_a_network_that_is_not_there_or_broken_says_so_in_one_line(file, tmp_path, hand):
+    with pytest.raises(ModelFileError) as missing:
+        HandTracker(HandTrackerConfig(mode="network", network=str(tmp_path / "none.safetensors")))
+    cut_off = tmp_path / "short.safetensors"
+    cut_off.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ModelFileError) as short:
+        HandTracker(HandTrackerConfig(mode="fused", network=str(cut_off)))
+    other = tmp_path / "other.safetensors"
+    config = NetworkConfig("mobilenetv4_conv_small", 128).for_hand(hand)
+    write_network(other, S2HandNetwork(config), replace(hand, model_id="mano", sha256="f" * 64))
+    with pytest.raises(ModelFileError, match="trained for the hand mano") as strange:
+        HandTracker(HandTrackerConfig(mode="auto", network=str(other)))
+    assert all("\n" not in str(error.value) for error in (missing, short, strange))
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that stands for the one with Handloom's own weights."""
+    monkeypatch.setattr(network_guide, "search_folders", lambda: [tmp_path])
+    monkeypatch.setattr(network_guide, "manifest", dict)
+    return tmp_path / network_guide.DEFAULT_FILE
+
+
+def choice(mode: network_guide.Mode) -> network_guide.NetworkChoice:
+    return network_guide.NetworkChoice(mode, None, "torch", 5, 1, "auto")
+
+
+def test_auto_takes_the_network_that_ships_if_it_knows_the_hand(shipped, file, hand, caplog):
+    assert network_guide.open_guide(choice("auto"), hand) is None
+    with pytest.raises(ModelFileError, match="mode 'fused' needs a trained network"):
+        network_guide.open_guide(choice("fused"), hand)
+    shipped.write_bytes(file.read_bytes())
+    guide = network_guide.open_guide(choice("auto"), hand)
+    assert guide is not None
+    assert guide.mode == "fused"
+    assert network_guide.open_guide(choice("landmarks"), hand) is None
+    assert not caplog.records
+    assert network_guide.open_guide(choice("auto"), replace(hand, model_id="mano")) is None
+    assert caplog.messages == [
+        "hands come from landmarks alone: the network network.safetensors is for the hand "
+        f"{hand.model_id}, in use is mano"
+    ]
+
+
+def test_a_shipped_network_is_the_one_that_is_listed(shipped, file, monkeypatch):
+    shipped.write_bytes(file.read_bytes())
+    listed = {network_guide.DEFAULT_FILE: {"sha256": "0" * 64}}
+    monkeypatch.setattr(network_guide, "manifest", lambda: listed)
+    with pytest.raises(ModelFileError, match=r"not the one that weights/manifest\.json lists"):
+        network_guide.shipped_network()
