@@ -12,6 +12,7 @@ from tracker.stream.greeting import StreamFacts
 from tracker.stream.protocol import DEFAULT_PORT
 from tracker.view.renderer import RendererKind
 from tracker.vision.hand_tracker import HandTrackerConfig
+from tracker.vision.network_guide import Mode
 from tracker.vision.smoothing import SmoothingConfig
 
 
@@ -124,6 +125,12 @@ class HandOptions:
     """Take every frame for a photograph of its own: no memory, no smoothing."""
     smooth: bool = True
     """Steady the hands over time."""
+    mode: Mode = "landmarks"
+    """What hands are made from: detected landmarks; the trained network (the paper's way); fused, both
+    fitted together, more exact on photographs at half the speed; fast, landmarks and now and then the
+    network for shape and skin; auto, fused where the network fits the hand model."""
+    network: Annotated[Path | None, given(Path, "FILE")] = None
+    """Another trained network, as `python -m train` exports them."""
 
     @property
     def stream_facts(self) -> StreamFacts:
@@ -144,6 +151,8 @@ class HandOptions:
             hand_length_mm=self.hand_length_mm,
             landmark_model=self.landmarks,
             smoothing=SmoothingConfig() if self.smooth else None,
+            mode=self.mode,
+            network=None if self.network is None else str(self.network),
         )
 
 

@@ -16,6 +16,7 @@ from tracker.live.camera_feed import CameraWish
 from tracker.live.steadiness import Steadiness, smoothing_of
 from tracker.stream.greeting import StreamFacts
 from tracker.vision.hand_tracker import HandTrackerConfig
+from tracker.vision.network_guide import Mode
 
 _SIZE: Final = re.compile(r"(\d{2,5})x(\d{2,5})")
 _MANY_CORES: Final = 4
@@ -95,6 +96,12 @@ class LiveHandOptions:
     """How many hands are followed at once."""
     landmarks: Literal["full", "lite"] = "full"
     """Landmark model: exact, or twice as fast."""
+    mode: Mode = "landmarks"
+    """What hands are made from: detected landmarks; the trained network (the paper's way); fused, both
+    fitted together, more exact at half the speed; fast, landmarks and now and then the network for
+    shape and skin; auto, fused where the network fits the hand model."""
+    network: Annotated[Path | None, given(Path, "FILE")] = None
+    """Another trained network, as `python -m train` exports them."""
     threads: Annotated[int | None, given(int, "N")] = None
     """Inference threads; 1 if not given on up to four cores, where more would wait for each other."""
 
@@ -108,7 +115,12 @@ class LiveHandOptions:
         if self.threads is not None and not 1 <= self.threads <= 64:
             raise ValueError(f"--threads must lie between 1 and 64, found {self.threads}")
         shared = HandOptions(
-            self.hand_length_mm, self.hand_model, self.max_hands, self.landmarks
+            self.hand_length_mm,
+            self.hand_model,
+            self.max_hands,
+            self.landmarks,
+            mode=self.mode,
+            network=self.network,
         ).tracker
         return replace(
             shared,

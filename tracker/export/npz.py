@@ -7,6 +7,7 @@ way), `K, hw, fps, camera_assumed, hand_model, hand_model_sha256, handloom_versi
 a hand gives the same keys with no rows. Nothing is pickled: `numpy.load(path)` is all it takes.
 """
 
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
@@ -19,6 +20,12 @@ from tracker.errors import SourceError
 from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.recording import Recording, blocks, skin
 from tracker.export.versions import version_of
+
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What zipfile and numpy's header reader raise on damaged files."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def read_npz(path: Path | str) -> HandsFile:
     try:
         with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
             arrays = {field.name: _read_array(archive, field.name) for field in fields(HandsFile)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
+    except _DAMAGE as cause:
         raise SourceError(
             f"{path} is not a readable hands.npz ({cause}); export it anew"
         ) from cause

@@ -7,6 +7,7 @@ caller judges them, and only then is each array read, never beyond the size its 
 import io
 import math
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ _MAX_MEMBERS: Final = 256
 _DAMAGE: Final = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error),
     *(ValueError, RuntimeError, LookupError, SyntaxError, MemoryError, OverflowError),
+    tokenize.TokenError,  # headers of the first version may be Python 2's, so numpy tokenizes them
 )
 """What zipfile and numpy's header reader raise on malformed or encrypted archives."""
 

@@ -18,10 +18,20 @@ EXPECTED = {
 }
 
 
+INTERRUPTIBLE = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Hears Ctrl-C also where the tests themselves run in the background and do not."""
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_example_prints_hands_until_it_is_stopped(server: StreamServer, publish, name: str):
     publish(server)
-    command = [sys.executable, str(CLIENTS / "python" / name), server.url]
+    script = str(CLIENTS / "python" / name)
+    command = [sys.executable, "-c", INTERRUPTIBLE, script, server.url]
     folder = CLIENTS.parents[1]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
