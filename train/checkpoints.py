@@ -1,6 +1,5 @@
 """Files from which a run goes on exactly where it was; whole or absent, and read without running code."""
 
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -9,8 +8,8 @@ from typing import Any, Final
 
 import torch
 
-from tracker.errors import OutputError
 from train.errors import TrainingError
+from train.whole_file import whole_file
 
 FORMAT: Final = "handloom-run-1"
 _DAMAGE: Final = (
@@ -25,20 +24,8 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        with partial.open("wb") as stream:
-            torch.save({"format": FORMAT, **state}, stream)
-            stream.flush()
-            # Without it a power cut may leave an empty file under the final name.
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path} ({problem.strerror or problem}); free some space, or start the "
-            "run in another folder"
-        ) from problem
+    with whole_file(path, "free some space, or start the run in another folder") as stream:
+        torch.save({"format": FORMAT, **state}, stream)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

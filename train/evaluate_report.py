@@ -9,8 +9,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tracker.errors import OutputError
 from train.evaluate_measures import ALIGNMENTS
+from train.whole_file import whole_file
 
 PAPER_COLUMNS: Final = {
     "AUC_J": "auc_j",
@@ -102,12 +102,6 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = out.with_name(f"{out.name}.part")
-    try:
-        partial.write_text(json.dumps(asdict(evaluation), indent=2) + "\n", "utf-8")
-        partial.replace(out)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {out} ({problem.strerror or problem}); name another file with --out"
-        ) from problem
+    text = json.dumps(asdict(evaluation), indent=2) + "\n"
+    with whole_file(out, "name another file with --out") as stream:
+        stream.write(text.encode("utf-8"))

@@ -4,7 +4,6 @@ The JSON is a list of two: the joints of every picture, then the vertices, metre
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 from jaxtyping import Float
 
-from tracker.errors import OutputError
 from train.errors import TrainingError
+from train.whole_file import whole_file
 
 INSIDE: Final = "pred.json"
 _DECIMALS: Final = 6
@@ -47,24 +46,13 @@ def write_submission(path: Path, answers: Answers) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        with partial.open("wb") as stream:
-            with ZipFile(stream, "w") as archive:
-                entry = ZipInfo(INSIDE, _EPOCH)
-                entry.compress_type = ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as inside:
-                    for text in _json_text(answers):
-                        inside.write(text.encode("ascii"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path} ({problem.strerror or problem}); free some space, or name another "
-            "file with --out"
-        ) from problem
+    advice = "free some space, or name another file with --out"
+    with whole_file(path, advice) as stream, ZipFile(stream, "w") as archive:
+        entry = ZipInfo(INSIDE, _EPOCH)
+        entry.compress_type = ZIP_DEFLATED
+        with archive.open(entry, "w", force_zip64=True) as inside:
+            for text in _json_text(answers):
+                inside.write(text.encode("ascii"))
 
 
 def _json_text(answers: Answers) -> Iterator[str]:
