@@ -79,6 +79,9 @@ class TrainConfig:
     encoder_weights: Path | None = None
     """Weights to start the encoder from: a file, e.g. timm's of ImageNet, or `imagenet` for those
     that come as a package (`train.imagenet`); None starts from chance."""
+    shared_normalisation: bool = True
+    """With several processes: normalise by the whole batch, as one process would. Without, each
+    process normalises by its own part, which is faster on processors."""
     frozen_stages: int = 0
     """How many of the encoder's first stages, and its stem, stay as they started."""
     start: Path | None = None

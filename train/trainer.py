@@ -42,7 +42,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.networks = _networks(config, hand).to(self.device)
         self.processes = this_process()
-        if self.processes.world > 1:
+        if self.processes.world > 1 and config.shared_normalisation:
             with_shared_normalisation(self.networks, self.device)
         # PyTorch's own annotations do not know this call.
         self.networks.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -39,6 +39,7 @@ TINY = dataclasses.replace(
     validation=Validation("synthetic,seed=9,count=4", batch=4),
     every=Intervals(log=1, pictures=100, validate=100, checkpoint=2),
 )
+APART = dataclasses.replace(TINY, shared_normalisation=False)
 START = "import torch; torch.set_num_threads(1)\n"
 
 
@@ -115,12 +116,12 @@ from train.errors import TrainingError
 from tracker.geometry.hand_model import HandModel
 from train.sources import training_stream
 from train.trainer import Trainer
-from tests.train.test_distributed import TINY, layers, normalised, steps
+from tests.train.test_distributed import APART, TINY, layers, normalised, steps
 with process_group("cpu") as processes:
     module, x = layers()
     module = with_shared_normalisation(module, torch.device("cpu"))
     part = normalised(module, x.chunk(2)[processes.rank], processes)
-    found = steps(TINY)
+    found, apart = steps(TINY), steps(APART)
     def refuse():
         raise TrainingError("no")
     try:
@@ -137,7 +138,7 @@ with process_group("cpu") as processes:
         trainer.advance(batch)
     except TrainingError as problem:
         done.append((type(problem).__name__, str(problem), batch.source))
-    torch.save((part, found, done), f"{sys.argv[1]}/{processes.rank}.pt")
+    torch.save((part, found, done, apart[-1]), f"{sys.argv[1]}/{processes.rank}.pt")
 """
 
 
@@ -152,7 +153,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> list[tuple]:
 def test_two_halves_are_normalised_as_one_batch(shared):
     module, x = layers()
     expected = normalised(module, x, ALONE)
-    parts = [part for part, _, _ in shared]
+    parts = [part for part, *_ in shared]
     for name in ("y", "x"):
         joined = torch.cat([part[name] for part in parts])
         # A process's loss is twice its share of the whole one.
@@ -175,7 +176,7 @@ def test_two_processes_take_the_path_of_one(shared):
     start = alone[0]
     trained = [name for name in start if "running" not in name and "num_batches" not in name]
     for step, expected in enumerate(alone[1:], 1):
-        for _, found, _ in shared:
+        for _, found, *_ in shared:
             torch.testing.assert_close(found[step]["loss"], expected["loss"], rtol=1e-8, atol=0)
             away = sum(float((found[step][n] - expected[n]).square().sum()) for n in trained)
             moved = sum(float((expected[n] - start[n]).square().sum()) for n in trained)
@@ -184,9 +185,20 @@ def test_two_processes_take_the_path_of_one(shared):
                 torch.testing.assert_close(
                     found[step][name], expected[name], rtol=1e-6, atol=1e-9, msg=name
                 )
-    first, second = (found for _, found, _ in shared)
+    first, second = (found for _, found, *_ in shared)
     for a, b in zip(first, second, strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_processes_may_normalise_each_by_its_own_part(shared):
+    first, second = (apart for *_, apart in shared)
+    together = shared[0][1][-1]
+    running = {name for name in first if "running_mean" in name}
+    for name in first:
+        if "running" not in name:
+            assert torch.equal(first[name], second[name]), name
+    assert not any(torch.equal(first[name], second[name]) for name in running)
+    assert not all(torch.equal(first[name], together[name]) for name in first if "weight" in name)
 
 
 def test_what_the_first_cannot_do_stops_the_others_too(shared):
@@ -196,7 +208,7 @@ def test_what_the_first_cannot_do_stops_the_others_too(shared):
 
 
 def test_the_process_with_the_broken_sample_tells_of_it(shared):
-    (innocent, _, _), (kind, said, sources) = (done[3] for _, _, done in shared)
+    (innocent, _, _), (kind, said, sources) = (done[3] for _, _, done, _ in shared)
     assert innocent == "PeerRefusedError"
     assert kind == "NotFiniteError"
     assert sources[0] in said

@@ -14,6 +14,8 @@ from typing import ClassVar, Final, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tracker.vision.depthwise import DepthwiseConv2d
+
 
 class Features(NamedTuple):
     """What an encoder sees in a picture."""
@@ -75,7 +77,8 @@ def round_channels(channels: float) -> int:
 
 def conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """Return a convolution without bias that keeps the size, up to its stride."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    kind = DepthwiseConv2d if groups == inputs == outputs else nn.Conv2d
+    return kind(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
 def start_convolutions(module: nn.Module) -> None:

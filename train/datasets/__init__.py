@@ -18,13 +18,14 @@ def _synthetic(
     seed: int = 0,
     count: int | None = None,
     noisy: bool = False,
+    confidence: bool = True,
     backgrounds: Path | None = None,
     hand_model: Path | None = None,
 ) -> Dataset:
     from train.datasets.synthetic import SyntheticConfig, SyntheticHands
     from train.datasets.synthetic_keypoints import KeypointNoise
 
-    noise = KeypointNoise() if noisy else None
+    noise = KeypointNoise(confident=not confidence) if noisy else None
     return SyntheticHands(SyntheticConfig(size_px, seed, count, noise, backgrounds, hand_model))
 
 

@@ -26,6 +26,8 @@ class KeypointNoise:
     """Part of the joints that land on another finger or nowhere."""
     blindness: float = 0.5
     """How badly the detector knows its own errors: deviation of the logarithm of what it believes."""
+    confident: bool = False
+    """The detector says nothing of its errors: every confidence is 1."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.sigma < 1 and self.hidden >= 1 and 0 <= self.outliers < 1):
@@ -54,7 +56,7 @@ class KeypointNoise:
             seen[wrong] = _elsewhere(uv, wrong, size_px, rng)
             believed[wrong] = _HALF_SURE * np.exp(0.7 * rng.standard_normal(int(wrong.sum())))
         confidence = 1 / (1 + (believed / _HALF_SURE) ** 2)
-        return seen, np.clip(confidence, _FLOOR, 1.0)
+        return seen, np.ones(21) if self.confident else np.clip(confidence, _FLOOR, 1.0)
 
 
 def _elsewhere(
