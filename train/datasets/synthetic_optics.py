@@ -52,8 +52,8 @@ class Optics:
         """
         chance = rng.random(5)
         if chance[0] < 0.15:
-            path = _motion(rng)
-            layer = np.stack([cv2.filter2D(part, -1, path) for part in layer])
+            path, anchor = _motion(rng)
+            layer = np.stack([cv2.filter2D(part, -1, path, anchor=anchor) for part in layer])
         if chance[1] < 0.25:
             backdrop = cv2.blur(backdrop, (int(rng.integers(2, 9)),) * 2)
         picture = _composed(layer, backdrop, rng)
@@ -87,15 +87,19 @@ def _grain(side: int, rng: np.random.Generator) -> np.ndarray:
     return 1 + strength * (fine / fine.std() + coarse / coarse.std())
 
 
-def _motion(rng: np.random.Generator) -> np.ndarray:
-    """Return the path of a moving hand while the shutter is open, centred: the truth is its middle."""
+def _motion(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the path of a moving hand while the shutter is open, and its middle, where the truth is.
+
+    The path has no empty border, or OpenCV would take a slow way for large ones.
+    """
     side = 2 * int(rng.integers(1, 7)) + 1
     kernel = np.zeros((side, side), np.float32)
     angle, middle = rng.uniform(0, np.pi), side // 2
     reach = np.array([np.cos(angle), np.sin(angle)]) * middle
     ends = [tuple(int(round(v)) for v in middle + sign * reach) for sign in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1)
-    return kernel / kernel.sum()
+    x, y, width, height = cv2.boundingRect((kernel > 0).astype(np.uint8))
+    return kernel[y : y + height, x : x + width] / kernel.sum(), (middle - x, middle - y)
 
 
 def _compressed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
