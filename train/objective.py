@@ -94,7 +94,9 @@ class Objective:
         self._topology = RasterTopology.of(hand.faces.cpu().numpy())
         self._frames, self._limits = joint_frames(hand), joint_limits(hand)
         self._laplacian = cotangent_laplacian(hand.v_template, hand.faces)
-        self._pose_prior = PosePrior.of_open_hand().to(hand.v_template.device)
+        self._pose_prior = (
+            PosePrior.of_open_hand().to(hand.v_template.device) if config.weights.pose else None
+        )
         self._half = config.precision == "bfloat16"
 
     def wanted(self, stage: Stage) -> tuple[Term, ...]:
@@ -187,7 +189,7 @@ class Objective:
             "joint_limits": lambda: self._limit_loss(hand.output),
             "laplacian": lambda: laplacian_loss(hand.mesh.vertices, self._laplacian),
             "truth": lambda: truth_loss(hand.mesh.joints, batch.xyz),
-            "pose": lambda: self._pose_prior.loss(self.hand.pose_from_pca(hand.output.pose)),
+            "pose": lambda: self._pose_loss(hand.output),
         }
 
     def _seen_terms(
@@ -214,6 +216,10 @@ class Objective:
             "steady_shape": lambda: steady_shape_loss(output.betas, output.scale, whole),
             "steady_texture": lambda: steady_texture_loss(output.texture, whole),
         }
+
+    def _pose_loss(self, output: NetworkOutput) -> Float[Tensor, ""]:
+        assert self._pose_prior is not None, "wanted only where it has a weight"
+        return self._pose_prior.loss(self.hand.pose_from_pca(output.pose))
 
     def _limit_loss(self, output: NetworkOutput) -> Float[Tensor, ""]:
         pose = self.hand.pose_from_pca(output.pose)
