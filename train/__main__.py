@@ -45,6 +45,7 @@ ELSEWHERE: Final = {
     "import-labels": ("train.labels", "import_labels"),
     "evaluate": ("train.evaluate", "evaluate"),
     "submit": ("train.submit", "submit"),
+    "personalise": ("train.personalise", "personalise"),
     "ablation": ("train.ablation", "ablation"),
 }
 """Commands that are a function of another module, imported when it is asked for."""

@@ -72,6 +72,6 @@ def draw_curves(
         title=title,
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     with whole_file(path, "choose another --out") as stream:
         figure.savefig(stream, format="png", dpi=150)

@@ -52,7 +52,7 @@ class HandLabeller:
         labels: list[HandLabel] = []
         mirrored = np.ascontiguousarray(rgb[:, ::-1])
         for found in self._find(rgb):
-            label = self._look(rgb, mirrored, roi_from_landmarks(found.uv), name)
+            label = self.look(rgb, mirrored, roi_from_landmarks(found.uv), name)
             if label is not None and not any(same_hand(label.uv, other.uv) for other in labels):
                 labels.append(label)
             if len(labels) == self.config.max_hands:
@@ -103,7 +103,7 @@ class HandLabeller:
         second = self._landmarker(rgb, [roi_from_landmarks(first.uv)])[0]
         return second if second.presence >= min_presence else None
 
-    def _look(
+    def look(
         self,
         rgb: UInt8[np.ndarray, "h w 3"],
         mirrored: UInt8[np.ndarray, "h w 3"],

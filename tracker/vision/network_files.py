@@ -6,6 +6,7 @@ hand. Everything is compared before a tensor is read.
 """
 
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tracker.errors import ModelFileError, OutputError
@@ -82,7 +83,11 @@ def write_network(
     }
     unfinished = file.with_name(f"{file.name}.part")
     try:
-        save_file(tensors, unfinished, metadata)
+        with unfinished.open("wb") as stream:
+            stream.write(save(tensors, metadata))
+            stream.flush()
+            # Without it a power cut may leave an empty file under the final name.
+            os.fsync(stream.fileno())
         unfinished.replace(file)
     except (OSError, SafetensorError) as problem:
         unfinished.unlink(missing_ok=True)

@@ -1,0 +1,271 @@
+"""The learning itself: a person's hands beside made-up ones, until the time is over.
+
+First shape and skin alone, while the network rests; then the network with them, from what is seen
+in 2D; at last everything, with the colours. Every step also shows made-up hands with their exact
+truth to the network's own shape and size layers, so that it does not forget hands in general, and
+the normalisation keeps the statistics it was trained with.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tracker.geometry.hand_model import HandModel
+from tracker.geometry.losses import LossWeights
+from tracker.geometry.topology import edge_faces
+from tracker.vision.network import S2HandNetwork
+from train.augment import Augmentation
+from train.batch import TrainBatch
+from train.config import TrainConfig
+from train.crop_view import RoiJitter
+from train.datasets.mixing import BatchStream, StreamConfig
+from train.datasets.synthetic import SyntheticConfig, SyntheticHands
+from train.errors import NotFiniteError
+from train.objective import Objective, Prediction
+from train.personalise_clip import PersonClip
+from train.personalise_network import shape_parameters, skin_parameter
+from train.stages import Term
+
+_WARM: Final = 0.04
+"""Share of a group's learning over which its rate rises."""
+_REPLAY_SEED: Final = 700_000
+"""Far from the seeds that made-up hands are measured with."""
+_CLIP_TERMS: Final[tuple[Term, ...]] = (
+    *("location", "orientation", "shape", "scale", "joint_limits", "pose", "truth"),
+    *("heat", "seen"),
+)
+_REPLAY_TERMS: Final[tuple[Term, ...]] = ("location", "orientation", "truth", "heat", "seen")
+_SKIN_TERMS: Final[tuple[Term, ...]] = ("pixel", "ssim", "mean_color")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the learning."""
+
+    name: str
+    end: float
+    """Share of the whole when it is over."""
+    network: bool
+    """Whether the network learns, or only the person's shape and skin."""
+    skin: bool
+    """Whether colours are compared."""
+
+
+PHASES: Final = (
+    Phase("shape and skin", 0.15, network=False, skin=True),
+    Phase("network", 0.5, network=True, skin=False),
+    Phase("network and skin", 1.0, network=True, skin=True),
+)
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a network is adapted."""
+
+    batch: int = 10
+    """The person's hands in a step, in changed colours, for the joints."""
+    colored: int = 8
+    """The person's hands in a step, in their own colours."""
+    replay: int = 10
+    """Made-up hands in a step."""
+    lr: float = 3e-4
+    """Of the network's heads; its encoder rests. Steps take half the time so, and what the encoder
+    sees stays good for other people's hands."""
+    shape_lr: float = 1e-2
+    skin_lr: float = 4e-2
+    clip: float = 5.0
+    """Largest norm of the gradient."""
+    even_skin: float = 5e-4
+    """Weight of neighbouring vertices that leave the first colours by different amounts: what is
+    never seen follows what is."""
+    seed: int = 0
+    weights: LossWeights = field(
+        default_factory=lambda: LossWeights(
+            location=2e-3,
+            shape=1e-3,
+            pixel=2e-2,
+            pose=3e-3,
+            heat=0.05,
+            seen=2e-3,
+            mean_color=2e-3,
+            truth=4.0,
+        )
+    )
+    """Those of the network that ships, but for the tracker's fit, which is no truth, and the shape,
+    which is the mean hand's unless the clip says otherwise: the fits of a whole clip do."""
+    replay_truth: float = 10.0
+
+
+def pace_of(seconds: float, steps: int | None) -> Callable[[int], float]:
+    """Return what share is done after so many steps: of the steps, or of the time from now on."""
+    if steps is not None:
+        return lambda step: step / steps
+    began_s = time.monotonic()
+    return lambda step: (time.monotonic() - began_s) / seconds
+
+
+class PersonTrainer:
+    """Adapts a network and what stays with the person, one step at a time.
+
+    Args:
+        network: the one to adapt, which is changed.
+        twin: the same with the person in it, from `with_person`.
+        hand: right hand model.
+        clip: hands to learn from.
+        config: how.
+        hand_file: file of the hand model; None is the open hand.
+    """
+
+    def __init__(
+        self,
+        network: S2HandNetwork,
+        twin: S2HandNetwork,
+        hand: HandModel,
+        clip: PersonClip,
+        config: FitConfig,
+        hand_file: Path | None = None,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.twin, self._network = config, twin, network.eval()
+        self.steps = 0
+        self.objective = objective_for(network, hand, config.weights)
+        self._seeing = network.config.joint_maps
+        self._skin = skin_parameter(twin)
+        self._first_skin = None if self._skin is None else self._skin.detach().clone()
+        self._edges = torch.from_numpy(edge_faces(hand.faces.cpu().numpy())[:, :2].astype(np.int64))
+        network.encoder.requires_grad_(False)
+        self._person, self._layers = self._optimisers()
+        self._learning = [p for group in self._layers.param_groups for p in group["params"]]
+        self._streams = _streams(network.config.input_px, clip, config, hand_file)
+
+    def close(self) -> None:
+        """Stop the threads that make batches."""
+        for stream in self._streams:
+            stream.close()
+
+    def step(self, share: float) -> tuple[Phase, float]:
+        """Learn from one batch, `share` of the whole being done; return the phase and the loss.
+
+        Raises:
+            NotFiniteError: the loss or its gradient is not finite.
+        """
+        phase = next((p for p in PHASES if share < p.end), PHASES[-1])
+        for parameter in self._learning:
+            parameter.requires_grad_(phase.network)
+        optimisers = [self._person, self._layers] if phase.network else [self._person]
+        losses: list[Tensor] = []
+        if phase.skin:
+            losses.append(self._own_loss(next(self._streams[0]), colors=True))
+        if phase.network:
+            losses.append(self._own_loss(next(self._streams[1]), colors=False))
+            losses.append(self._replay_loss(next(self._streams[2])))
+        loss = torch.stack(losses).sum()
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        learning = [p for o in optimisers for group in o.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(learning, self.config.clip)
+        if not bool((loss.detach() + norm).isfinite()):
+            raise NotFiniteError(
+                f"the loss is not finite at step {self.steps}; try another clip or another --seed"
+            )
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["most"] * _rate(share, group["begins"])
+            optimiser.step()
+        self.steps += 1
+        return phase, float(loss.detach())
+
+    def _optimisers(self) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+        """Return what moves the person's shape and skin, and what moves the network's layers."""
+        config, begins = self.config, PHASES[0].end
+        skin = [] if self._skin is None else [self._skin]
+        person = [
+            {"params": shape_parameters(self.twin), "most": config.shape_lr, "begins": 0.0},
+            {"params": skin, "most": config.skin_lr, "begins": 0.0},
+        ]
+        inside = {id(p) for p in self._network.encoder.parameters()}
+        heads = [p for p in self._network.parameters() if id(p) not in inside]
+        layers = [{"params": heads, "most": config.lr, "begins": begins}]
+        return torch.optim.Adam(person), torch.optim.Adam(layers)
+
+    def _own_loss(self, batch: TrainBatch, *, colors: bool) -> Float[Tensor, ""]:
+        """Return the loss of the person's hands."""
+        draw = colors and self._skin is not None
+        terms = self._seen(_CLIP_TERMS) + (_SKIN_TERMS if draw else ())
+        hand = self.objective.predict(self.twin, batch, draw=draw)
+        found = self.objective.terms(Prediction(hand, None), batch, terms)
+        loss = self.config.weights.total(found)
+        if draw:
+            loss = loss + self.config.even_skin * self._unevenness()
+        return loss
+
+    def _replay_loss(self, batch: TrainBatch) -> Float[Tensor, ""]:
+        hand = self.objective.predict(self._network, batch)
+        found = self.objective.terms(Prediction(hand, None), batch, self._seen(_REPLAY_TERMS))
+        truth = found.pop("truth")
+        return self.config.weights.total(found) + self.config.replay_truth * truth
+
+    def _seen(self, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        """Return the terms that this network has."""
+        return terms if self._seeing else tuple(t for t in terms if t not in ("heat", "seen"))
+
+    def _unevenness(self) -> Float[Tensor, ""]:
+        assert self._skin is not None
+        assert self._first_skin is not None
+        change = (self._skin - self._first_skin).unflatten(0, (-1, 3))
+        return (change[self._edges[:, 0]] - change[self._edges[:, 1]]).square().mean()
+
+
+def _rate(share: float, begins: float) -> float:
+    """Return the part of its rate that a group has: rising at its beginning, then a cosine to nothing."""
+    within = min(max(share - begins, 0.0) / (1 - begins), 1.0)
+    return min(1.0, 0.05 + within / _WARM) * (0.01 + 0.99 * (1 + math.cos(math.pi * within)) / 2)
+
+
+def objective_for(network: S2HandNetwork, hand: HandModel, weights: LossWeights) -> Objective:
+    """Return the losses' home for a network."""
+    return Objective(
+        TrainConfig(
+            network=network.config,
+            weights=weights if network.config.joint_maps else replace(weights, heat=0.0, seen=0.0),
+            limits="anatomical",
+        ),
+        hand,
+    )
+
+
+def _streams(
+    input_px: int, clip: PersonClip, config: FitConfig, hand_file: Path | None
+) -> tuple[BatchStream, BatchStream, BatchStream]:
+    """Return batches of the person's hands, in their own colours and in others, and of made-up ones."""
+    own = Augmentation(
+        RoiJitter(), brightness=0.0, contrast=0.0, tint=0.0, saturation=0.0, blur=0.0, noise=0.0
+    )
+    made_up = SyntheticHands(
+        SyntheticConfig(size_px=input_px, seed=_REPLAY_SEED + config.seed, hand_model=hand_file)
+    )
+    colors, shapes, replay = (
+        BatchStream(
+            dataset,
+            batch=batch,
+            seed=config.seed + number,
+            config=StreamConfig(input_px, augmentation),
+        )
+        for number, (dataset, batch, augmentation) in enumerate(
+            (
+                (clip, config.colored, own),
+                (clip, config.batch, Augmentation()),
+                (made_up, config.replay, None),
+            )
+        )
+    )
+    return colors, shapes, replay
