@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from train.augment import TrainSample
@@ -15,8 +15,8 @@ from train.augment import TrainSample
 class TrainBatch:
     """Crops of right hands; truth is for evaluation only, and NaN where it is unknown."""
 
-    rgb: Float[Tensor, "b 3 h w"]
-    """In [0, 1], channels last in memory."""
+    rgb: Float[Tensor, "b 3 h w"] | UInt8[Tensor, "b 3 h w"]
+    """In [0, 1], channels last in memory; bytes only on the way to `to`."""
     K: Float[Tensor, "b 3 3"]
     """Intrinsics in the crop's pixels, upper triangular."""
     crop_from_cam: Float[Tensor, "b 3 3"]
@@ -44,16 +44,17 @@ class TrainBatch:
         return replace(self, **{k: function(v) for k, v in values.items() if isinstance(v, Tensor)})
 
     def to(self, device: torch.device | str) -> "TrainBatch":
-        """Move to a device."""
-        return self.map(lambda t: t.to(device, non_blocking=True))
+        """Move to a device; there, bytes become numbers in [0, 1]."""
+        moved = self.map(lambda t: t.to(device, non_blocking=True))
+        return replace(moved, rgb=_unit(moved.rgb))
 
     def pin_memory(self) -> "TrainBatch":
         """Put into memory that GPUs read directly."""
         return self.map(lambda t: t.pin_memory())
 
 
-def collate(samples: Sequence[TrainSample]) -> TrainBatch:
-    """Put crops of one size into a batch.
+def collate(samples: Sequence[TrainSample], *, in_bytes: bool = False) -> TrainBatch:
+    """Put crops of one size into a batch, pixels in [0, 1] or still in bytes.
 
     Raises:
         ValueError: two samples have surfaces of different meshes.
@@ -61,7 +62,7 @@ def collate(samples: Sequence[TrainSample]) -> TrainBatch:
     pixels = torch.from_numpy(np.stack([s.rgb for s in samples])).permute(0, 3, 1, 2)
     masks = [s.mask for s in samples if s.mask is not None]
     return TrainBatch(
-        rgb=pixels.to(torch.float32).div_(255),
+        rgb=pixels if in_bytes else _unit(pixels),
         K=_stack([s.K for s in samples]),
         crop_from_cam=_stack([s.crop_from_cam for s in samples]),
         uv=_stack([s.uv for s in samples]),
@@ -74,6 +75,10 @@ def collate(samples: Sequence[TrainSample]) -> TrainBatch:
         source=[s.source for s in samples],
         clip=[s.clip for s in samples],
     )
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    return pixels.to(torch.float32).div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 def _stack(arrays: Sequence[np.ndarray]) -> Tensor:

@@ -65,7 +65,7 @@ class TrainConfig:
     epoch_samples: int = 32_560
     """Samples of an epoch; FreiHAND's photographs, without their composites."""
     workers: int = 1
-    """Threads that make batches."""
+    """Threads that make batches; for a GPU two or more are processes (`train.datasets`)."""
     seed: int = 0
     ema: float = 0.0
     """Decay of the running mean of the weights, which is then measured and exported; 0 is without."""

@@ -13,7 +13,7 @@ talks. On processors they speak gloo, on NVIDIA GPUs NCCL, one GPU a process.
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,6 +98,19 @@ class Processes:
         if self.world == 1:
             return flag
         return float(self.mean(torch.tensor(float(flag), device=_device_of_messages()))) > 0
+
+    def of_first(self, numbers: Sequence[float]) -> list[float]:
+        """Return the first process's numbers, to the last bit, in all processes.
+
+        Raises:
+            PeerEndedError: another process is gone.
+        """
+        if self.world == 1:
+            return list(numbers)
+        shared = torch.tensor(numbers, dtype=torch.float64, device=_device_of_messages())
+        with _peers():
+            dist.broadcast(shared, 0)
+        return shared.tolist()
 
     def first_does(self, work: Callable[[], T]) -> T | None:
         """Let the first process do something while the others wait; None in those.

@@ -34,15 +34,12 @@ def personalise(
     """Make a network for one person from a video of their hands; nobody has to label anything.
 
     Film one person's hands for 10 to 60 seconds: near, in the light you will use, fingers moving,
-    palm and back turned to the camera. The network learns how long and broad this hand is, what
-    colour each part of it has, and where its joints are in such pictures. Every fifth block of the
-    video is kept aside, and the network is measured there, before and after.
+    palm and back turned to the camera. The network learns this hand's shape and colours, and where
+    its joints are in such pictures. Every fifth block of the video is kept aside to measure on.
 
-    Three files are written: personal.safetensors, the network, which every program takes with
-    --network; before_after.png, pictures to compare; numbers.json. If the network is no better on
-    the pictures kept aside, it is not written. Ctrl-C ends the learning and keeps what was learned.
-
-    The network is for this person: other people's hands come out a little worse than before.
+    Written are personal.safetensors, which every program takes with --network, before_after.png and
+    numbers.json. A network that is no better on what was kept aside is not written. Ctrl-C ends the
+    learning and keeps what was learned. Other people's hands come out a little worse than before.
 
     Args:
         clip: Video of one person's hands, one hand or both.

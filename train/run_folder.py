@@ -42,10 +42,7 @@ class RunFolder:
             OutputError: the folder cannot be written.
         """
         folder = cls(path)
-        if folder.config.exists():
-            raise TrainingError(
-                f"{path} holds a run already; resume it with --resume, or choose another --out"
-            )
+        folder.check_new()
         try:
             path.mkdir(parents=True, exist_ok=True)
             environment = json.dumps(_environment(), indent=2) + "\n"
@@ -60,6 +57,17 @@ class RunFolder:
                 "another --out"
             ) from problem
         return folder
+
+    def check_new(self) -> None:
+        """Refuse a folder in which a run was started before.
+
+        Raises:
+            TrainingError: a run is there already.
+        """
+        if self.config.exists():
+            raise TrainingError(
+                f"{self.path} holds a run already; resume it with --resume, or choose another --out"
+            )
 
     @classmethod
     def resume(cls, path: Path) -> tuple["RunFolder", TrainConfig]:

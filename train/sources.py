@@ -1,25 +1,52 @@
 """The data sets a configuration names, as batches."""
 
+from functools import partial
 from pathlib import Path
 
 from train.augment import Augmentation
 from train.config import TrainConfig
 from train.datasets import open_dataset
 from train.datasets.mixing import BatchStream, StreamConfig
+from train.datasets.process_stream import ProcessStream
 from train.datasets.sample import Dataset, DatasetError
-from train.distributed import this_process
+from train.distributed import Processes, this_process
 from train.errors import TrainingError
+from train.predictor import pick_device
 from train.temporal import TEMPORAL, TRIPLE
 
 
-def training_stream(config: TrainConfig, start_step: int) -> BatchStream:
+def training_stream(config: TrainConfig, start_step: int) -> BatchStream | ProcessStream:
     """Open the training data; the batch of a step is always the same, and shared by all processes.
+
+    For a GPU several workers are processes, for a processor threads.
 
     Raises:
         DatasetError: a data set is unknown or cannot be used.
         TrainingError: the batch cannot be shared.
     """
-    process = this_process()
+    process, gpu = this_process(), pick_device(config.device).type == "cuda"
+    if not gpu or config.workers < 2:
+        return batch_stream(config, process, start_step, workers=config.workers)
+    # Opened here as well, so that what is wrong is said before processes start.
+    batch_stream(config, process)
+    opened = partial(batch_stream, config, process, in_bytes=True)
+    return ProcessStream(opened, start_step, config.workers, pin=True)
+
+
+def batch_stream(
+    config: TrainConfig,
+    process: Processes,
+    start_step: int = 0,
+    *,
+    workers: int = 0,
+    in_bytes: bool = False,
+) -> BatchStream:
+    """Open the part of the training data that belongs to a process of the run.
+
+    Raises:
+        DatasetError: a data set is unknown or cannot be used.
+        TrainingError: the batch cannot be shared.
+    """
     share = process.share(config.batch)
     datasets = [open_dataset(_completed(words, config)) for words in config.data]
     run_length = max(int(getattr(dataset, "run_length", 1)) for dataset in datasets)
@@ -31,13 +58,14 @@ def training_stream(config: TrainConfig, start_step: int) -> BatchStream:
         batch=share,
         seed=config.seed,
         start_step=start_step,
-        workers=config.workers,
+        workers=workers,
         config=StreamConfig(
             config.network.input_px,
             augmentation,
             run_length,
             rank=process.rank,
             world=process.world,
+            in_bytes=in_bytes,
         ),
     )
 

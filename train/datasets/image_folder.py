@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from jaxtyping import Float
+
 from tracker.geometry.camera import ASSUMED_FOV_DEG, Camera
 from train.datasets.image_files import read_rgb
 from train.datasets.keypoint_files import HandLabel, read_labels
@@ -26,7 +29,8 @@ class ImageFolder:
     Args:
         root: the folder.
         labels: label file; by default `labels.npz` or `labels.json` in the folder.
-        camera: of all pictures, scaled to their sizes; None assumes a field of view.
+        camera: of all pictures, scaled to their sizes; None assumes a field of view. Labels that
+            carry intrinsics, as those of packed crops do, keep them.
         fov_deg: the assumed field of view, across the longer side.
         min_confidence: least mean confidence of a hand.
 
@@ -58,17 +62,42 @@ class ImageFolder:
         path = self._root / label.name
         check_keypoints(label.uv, label.confidence, str(path))
         rgb = read_rgb(path)
-        K = camera_for((rgb.shape[0], rgb.shape[1]), self._camera, self._fov_deg, str(path)).K
         return as_right(
             Sample(
                 rgb,
-                K,
+                self._K(label, (rgb.shape[0], rgb.shape[1]), str(path)),
                 without_unseen(label.uv, label.confidence),
                 label.confidence,
                 f"{self.name}:{label.name}",
             ),
             label,
         )
+
+    def _K(self, label: HandLabel, hw: tuple[int, int], source: str) -> Float[np.ndarray, "3 3"]:
+        """Return a picture's intrinsics: those of its label, or else of the camera for all."""
+        if label.K is None:
+            return camera_for(hw, self._camera, self._fov_deg, source).K
+        return checked_K(label.K, hw, source)
+
+
+def checked_K(
+    K: Float[np.ndarray, "3 3"], hw: tuple[int, int], source: str
+) -> Float[np.ndarray, "3 3"]:
+    """Return the intrinsics that a label gives.
+
+    Raises:
+        SampleError: no camera has such.
+    """
+    try:
+        camera = Camera(K, hw)
+    except ValueError as problem:
+        raise SampleError(f"{source}: {problem}; make the labels again") from problem
+    if K[1, 0] or K[2].tolist() != [0, 0, 1]:
+        raise SampleError(
+            f"{source}: K must be upper triangular and end in 0, 0, 1, found {K.tolist()}; make the "
+            "labels again"
+        )
+    return camera.K
 
 
 def labelled_hands(root: Path, labels: Path | None, min_confidence: float) -> list[HandLabel]:

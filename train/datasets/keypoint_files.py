@@ -38,6 +38,8 @@ class HandLabel:
     confidence: Float[np.ndarray, " 21"]
     score: float = 1.0
     """Probability that there is a hand."""
+    K: Float[np.ndarray, "3 3"] | None = None
+    """Intrinsics of the picture, for a part of one, whose camera cannot be guessed from its size."""
 
 
 def no_hand(name: str) -> HandLabel:
@@ -69,12 +71,16 @@ def _arrays(labels: Sequence[HandLabel]) -> dict[str, np.ndarray]:
     confidence: Float32[np.ndarray, "n 21"] = np.zeros((count, 21), np.float32)
     for row, label in enumerate(labels):
         uv[row], confidence[row] = label.uv, label.confidence
+    unknown: Float32[np.ndarray, "3 3"] = np.full((3, 3), np.nan, np.float32)
+    cameras = [unknown if label.K is None else label.K for label in labels]
+    known = any(label.K is not None for label in labels)
     return {
         "names": np.array([label.name for label in labels], np.str_),
         "side": np.array([SIDES.index(label.side) for label in labels], np.uint8),
         "uv": uv,
         "confidence": confidence,
         "score": np.array([label.score for label in labels], np.float32),
+        **({"K": np.array(cameras, np.float32)} if known else {}),
     }
 
 
@@ -104,17 +110,27 @@ def _from_npz(path: Path) -> list[HandLabel]:
             names, side = file["names"], file["side"]
             uv, confidence = file["uv"].astype(np.float64), file["confidence"].astype(np.float64)
             score = file["score"]
+            given = "K" in file.files
+            K = file["K"].astype(np.float64) if given else np.full((len(names), 3, 3), np.nan)
     except _DAMAGE as problem:
         raise DatasetError(
             f"labels {path} cannot be read ({problem}); make them with `python -m train labels`"
         ) from problem
     count = len(names)
-    if uv.shape != (count, 21, 2) or confidence.shape != (count, 21):
+    if uv.shape != (count, 21, 2) or confidence.shape != (count, 21) or K.shape != (count, 3, 3):
         raise DatasetError(
-            f"labels {path} hold {count} names, but keypoints of shape {uv.shape}; label again"
+            f"labels {path} hold {count} names, but keypoints of shape {uv.shape} and cameras of "
+            f"shape {K.shape}; label again"
         )
     return [
-        HandLabel(str(names[i]), SIDES[int(side[i])], uv[i], confidence[i], float(score[i]))
+        HandLabel(
+            str(names[i]),
+            SIDES[int(side[i])],
+            uv[i],
+            confidence[i],
+            float(score[i]),
+            K[i] if np.isfinite(K[i]).all() else None,
+        )
         for i in range(count)
     ]
 
@@ -148,7 +164,8 @@ def _ours(images: list[dict[str, Any]]) -> Iterator[HandLabel]:
             uv = number_array(hand["uv"], (21, 2), name)
             confidence = number_array(hand.get("confidence", [1.0] * 21), (21,), name)
             side: Side = "left" if hand.get("side", "right") == "left" else "right"
-            yield HandLabel(name, side, uv, confidence, float(hand.get("score", 1.0)))
+            K = number_array(hand["K"], (3, 3), name) if "K" in hand else None
+            yield HandLabel(name, side, uv, confidence, float(hand.get("score", 1.0)), K)
 
 
 def _named(entry: dict[str, Any], path: Path) -> str:
@@ -210,6 +227,7 @@ def labels_as_json(labels: Sequence[HandLabel]) -> str:
                     "uv": label.uv.round(3).tolist(),
                     "confidence": label.confidence.round(4).tolist(),
                     "score": round(label.score, 4),
+                    **({} if label.K is None else {"K": label.K.tolist()}),
                 }
             )
     return json.dumps({"images": [{"name": n, "hands": h} for n, h in images.items()]})
