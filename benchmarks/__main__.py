@@ -30,6 +30,7 @@ WORKLOADS = {
     "clips": "benchmarks.clips",
     "throughput": "benchmarks.throughput",
     "network": "benchmarks.network",
+    "texture": "benchmarks.texture",
     "rendering": "benchmarks.rendering",
     "steadiness": "benchmarks.steadiness",
     "published_steadiness": "benchmarks.published_steadiness",

@@ -1,11 +1,14 @@
 """The network in the tracker: how fast each mode is beside MediaPipe, and each engine beside others.
 
 The modes run the whole two-hand loop of `throughput` (crop, nets, fit, mesh, texture, overlay) on the
-same clip, in passes A B A B with MediaPipe Hands, complexity 1. The engines answer one crop, in turns.
+same clip, in passes A B A B with MediaPipe Hands, complexity 1. `fused_b0_224` is the paper's encoder
+at its size with random weights, whose guesses are no good: the fit then tries both starts, so a trained
+one is faster. The engines answer one crop, in turns.
 Which network: `$HANDLOOM_NETWORK`, else the one that ships; without either nothing is measured.
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -23,8 +26,8 @@ from tracker.vision.engines.on_onnx import OnnxRunner
 from tracker.vision.engines.on_openvino import OpenVinoRunner
 from tracker.vision.engines.on_torch import TorchRunner
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
-from tracker.vision.network import S2HandNetwork
-from tracker.vision.network_files import read_network
+from tracker.vision.network import NetworkConfig, S2HandNetwork
+from tracker.vision.network_files import read_network, write_network
 from tracker.vision.network_guide import Mode, shipped_network
 
 MODES: tuple[Mode, ...] = ("landmarks", "fast", "fused", "network")
@@ -50,18 +53,28 @@ def _modes(file: Path, quick: bool) -> list[Metric]:
     cv2.setNumThreads(1)
     clip = with_hands(2)[: 40 if quick else 120]
     renderer = SoftwareRenderer()
-    ours = [
-        loop(HandTracker(HandTrackerConfig(mode=mode, network=str(file))), renderer)
-        for mode in MODES
-    ]
-    with MediaPipeHands(static=False) as reference:
+    files: dict[str, tuple[Mode, Path]] = {mode: (mode, file) for mode in MODES}
+    with tempfile.TemporaryDirectory() as folder, MediaPipeHands(static=False) as reference:
+        files["fused_b0_224"] = "fused", _paper_sized(Path(folder) / "b0.safetensors")
+        ours = [
+            loop(HandTracker(HandTrackerConfig(mode=mode, network=str(network))), renderer)
+            for mode, network in files.values()
+        ]
         theirs = lambda frame: len(reference(frame.rgb))  # noqa: E731
         times = alternate([*ours, theirs], clip, passes=2 if quick else 6)
     *fps, base = (1000 / float(np.median(t)) for t in times)
     return [
-        Metric(f"{mode}_fps", value, "fps", NAME, base, value / base, "higher")
-        for mode, value in zip(MODES, fps, strict=True)
+        Metric(f"{name}_fps", value, "fps", NAME, base, value / base, "higher")
+        for name, value in zip(files, fps, strict=True)
     ]
+
+
+def _paper_sized(file: Path) -> Path:
+    """Write a network of the paper's size that was not trained: good for nothing but its speed."""
+    hand = HandModel.load()
+    network = S2HandNetwork(NetworkConfig("efficientnet_b0", 224).for_hand(hand))
+    write_network(file, network, hand, half=True)
+    return file
 
 
 def _engines(network: S2HandNetwork, quick: bool) -> list[Metric]:

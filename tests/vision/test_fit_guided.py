@@ -1,6 +1,7 @@
 """The fit with a guess: it starts there, is pulled there, and yields to what is seen."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tracker.geometry.hand_params import HandParams, HandShape
 from tracker.geometry.metrics import pa_mpjpe_mm
 from tracker.geometry.skinning import RuntimeHand
 from tracker.vision.fit_guided import SHAPE_ONLY, GuessTrust, GuidedFitter
+from tracker.vision.fit_residuals import SPANS
 from tracker.vision.fitter import Evidence, FitterConfig, HandFitter
 
 K = np.array([[1000.0, 0, 640], [0, 990, 360], [0, 0, 1]])
@@ -77,6 +79,24 @@ def test_a_wrong_guess_yields_to_what_is_seen(fitter, truth, skinner):
     ).as_rotvec()
     wrong = HandParams(turned, np.zeros((15, 3)), np.zeros(10), np.array([0.2, 0.1, 0.9]), 1.0)
     assert GuidedFitter(fitter).cold(evidence, wrong).reprojection_px < 0.02 * size_px
+
+
+def test_a_photographs_hand_is_laid_onto_its_pixels_and_keeps_its_directions(
+    fitter, truth, skinner
+):
+    """Landmarks of another hand than the model can be: each fingertip is half a bone too far."""
+    evidence = seen(truth, skinner)
+    stretched = evidence.uv.copy()
+    for tip in range(4, 21, 4):
+        stretched[tip] += 0.3 * (stretched[tip] - stretched[tip - 1])
+    evidence = replace(evidence, uv=stretched)
+    loose = GuidedFitter(fitter, GuessTrust(laid_noise=1e3, laid_span_sd=1e-3))
+    before, after = (g.cold(evidence, truth) for g in (loose, GuidedFitter(fitter)))
+    assert after.reprojection_px < 0.8 * before.reprojection_px
+    a, b = (skinner.skin(fit.params)[1] for fit in (before, after))
+    a, b = (j[SPANS[:, 1]] - j[SPANS[:, 0]] for j in (a, b))
+    cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+    assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean() < 4
 
 
 def test_a_fit_that_went_wrong_is_brought_back_by_the_guess(fitter, truth, skinner):

@@ -103,6 +103,18 @@ def test_an_engine_gives_pytorchs_hands(name, network, hand, crops, cache, refer
     assert np.ptp(answer.transl, axis=0).max() > 1e-3
 
 
+def test_openvino_answers_later_and_forgets_what_nobody_fetched(network, crops, cache):
+    engine = open_engine(network, "openvino", precision="f32", cache=cache)
+    pictures, K = crops
+    expected = engine(pictures[2:4], K[2:4])
+    engine.start(pictures[:2], K[:2])
+    fetch = engine.start(pictures[2:4], K[2:4])
+    for ours, theirs in zip(fetch(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    five = engine(pictures[:5], K[:5])
+    np.testing.assert_array_equal(five.pose[2:4], expected.pose)
+
+
 def test_bytes_and_colours_are_the_same_to_an_engine(reference, crops):
     pictures, K = crops[0][:2], crops[1][:2]
     for a, b in zip(

@@ -83,14 +83,7 @@ def test_the_networks_time_is_told_where_there_is_one(file, frames):
 
 def test_fast_looks_now_and_then_and_one_hand_at_a_time(file, frames, monkeypatch):
     tracker = HandTracker(config(file, mode="fast", network_every=3, texture_every=0))
-    looks: list[int] = []
-    guide = tracker._guide
-    assert guide is not None
-    engine = guide.regressor.engine
-    monkeypatch.setattr(
-        guide.regressor, "engine", lambda *a: looks.append(len(a[0])) or engine(*a), raising=True
-    )
-    guide.regressor.engine.input_px = engine.input_px  # type: ignore[attr-defined]
+    looks = watched(tracker, monkeypatch)
     hands = [tracker(frame) for frame in frames]
     assert looks[0] == 2  # both, when they are new
     assert set(looks[1:]) == {1}
@@ -98,6 +91,57 @@ def test_fast_looks_now_and_then_and_one_hand_at_a_time(file, frames, monkeypatc
     # Never looked at by the camera's pixels here: the network's colour is what there is.
     assert all(hand.colors[:, 1].mean() > 0.9 for hand in hands[-1])
     assert all(hand.colors[:, 0].mean() < 0.1 for hand in hands[-1])
+
+
+def watched(tracker: HandTracker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what will hold how many hands the network saw in each start."""
+    seen: list[int] = []
+    guide = tracker._guide
+    assert guide is not None
+    engine = guide.regressor.engine
+    start = engine.start
+    monkeypatch.setattr(engine, "start", lambda *a: seen.append(len(a[0])) or start(*a))
+    return seen
+
+
+def test_fused_hands_take_turns_and_keep_the_last_look_for_one_frame(file, frames, monkeypatch):
+    tracker = HandTracker(config(file, mode="fused", texture_every=0))
+    seen, guide = watched(tracker, monkeypatch), tracker._guide
+    numbers: list[int] = []
+    assert guide is not None
+    for frame in frames:
+        numbers = [hand.track_id for hand in tracker(frame)]
+        assert all(guide.guess(number, None) is not None for number in numbers)
+    assert seen == [2] + [1] * (len(frames) - 1)
+    # Nobody looks for a while: what was seen is of no use now.
+    blank = Frame(np.zeros_like(frames[0].rgb), frames[0].camera, frames[-1].timestamp_s + 0.03)
+    for _ in range(2):
+        tracker(blank)
+    assert all(guide.guess(number, None) is None for number in numbers)
+    assert guide.seen(numbers[0]) is not None
+
+
+def test_one_hand_is_looked_at_in_every_frame(file, frames, monkeypatch):
+    tracker = HandTracker(config(file, mode="fused", texture_every=0, max_hands=1))
+    seen = watched(tracker, monkeypatch)
+    for frame in frames:
+        tracker(frame)
+    assert seen == [1] * len(frames)
+
+
+def test_an_answer_of_fast_comes_with_the_next_frame(file, frames):
+    tracker = HandTracker(config(file, mode="fast", network_every=100, texture_every=0))
+    tracker(frames[0])
+    guide = tracker._guide
+    assert guide is not None
+    track = tracker._tracks[0]
+    first = guide.seen(track.track_id)
+    assert first is not None
+    track.frames = 100 - track.track_id  # its turn
+    tracker(frames[1])
+    assert guide.seen(track.track_id) is first
+    tracker(frames[2])
+    assert guide.seen(track.track_id) is not first
 
 
 def test_a_known_shape_is_kept_in_every_mode(file, frames):

@@ -215,6 +215,10 @@ class HandFitter:
         rotation = np.array(previous.rotation, np.float64, order="C")
         return FitProblem(self._hand, self._warm, target, rotation, values, free)
 
+    def joints(self, state: FitState) -> Float[np.ndarray, "21 3"]:
+        """Return a state's joints in the camera frame (m)."""
+        return self._points(state) @ state.rotation.T + state.wrist
+
     def params(self, state: FitState) -> HandParams:
         """Return a state as hand parameters."""
         orient, pose, transl, scale = parameters(self._hand, state.rotation, _values(state))

@@ -17,7 +17,7 @@ from tracker.vision.engines.choosing import EngineName
 from tracker.vision.fitter import FitterConfig
 from tracker.vision.identities import Track, drop_duplicates, explains, hand_size_px, same_hand
 from tracker.vision.landmarker import Landmarker
-from tracker.vision.network_guide import Mode, NetworkChoice, open_guide
+from tracker.vision.network_guide import Mode, NetworkChoice, PendingLooks, open_guide
 from tracker.vision.palm_detector import PalmDetector
 from tracker.vision.reconstructor import HandReconstructor, agreement
 from tracker.vision.records import Frame, Landmarks, Reconstruction, Roi, Side, TrackedHand
@@ -126,8 +126,9 @@ class HandTracker:
         }
         self._next_id = 0
         self.stages_ms: Mapping[str, float] = {}
-        """How long the parts of the last call took: landmarks, palms, network where there is one, and
-        fit with smoothing, skinning and texture."""
+        """How long the parts of the last call took: landmarks, palms, network where there is one (what
+        is waited for), and fit with smoothing, skinning and texture."""
+        self._network_s = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -159,17 +160,18 @@ class HandTracker:
         self._look_for_more(frame)
         looked_s = perf_counter()
         self._tracks = drop_duplicates(self._tracks)
-        looks = self._looks(frame, camera)
-        seen_s = perf_counter()
-        hands = [
-            self._hand_out(track, frame, camera, looks.get(track.track_id))
-            for track in self._tracks
-        ]
+        self._network_s = 0.0
+        looks = self._start_looks(frame, camera)
+        # Those that the network looks at come last: it works while the others are fitted.
+        order = sorted(self._tracks, key=lambda t: looks is not None and t.track_id in looks.tracks)
+        shown = {t.track_id: self._hand_out(t, frame, camera, looks) for t in order}
+        hands = [shown[track.track_id] for track in self._tracks]
+        network = {} if self._guide is None else {"network": 1000 * self._network_s}
         self.stages_ms = {
             "landmarks": 1000 * (followed_s - began_s),
             "palms": 1000 * (looked_s - followed_s),
-            **({} if self._guide is None else {"network": 1000 * (seen_s - looked_s)}),
-            "fit": 1000 * (perf_counter() - seen_s),
+            **network,
+            "fit": 1000 * (perf_counter() - looked_s - self._network_s),
         }
         self._tracks = [t for t in self._tracks if self._age_s(t) <= self.config.remember_s]
         return [hand for hand in hands if hand is not None]
@@ -237,27 +239,36 @@ class HandTracker:
         self._tracks.append(track)
         return track
 
-    def _looks(self, frame: Frame, camera: Camera) -> Mapping[int, Look]:
+    def _start_looks(self, frame: Frame, camera: Camera) -> PendingLooks | None:
         """Show the network the hands whose turn it is, all at once."""
         if self._guide is None:
-            return {}
+            return None
+        began_s = perf_counter()
         self._guide.forget([track.track_id for track in self._tracks])
-        looks = self._guide.look(frame, camera, self._tracks)
-        for track in self._tracks:
-            seen = self._guide.seen(track.track_id) if track.track_id in looks else None
-            if seen is not None:
-                track.texture.expect(seen.texture)
+        looks = self._guide.start(frame, camera, self._tracks)
+        self._network_s += perf_counter() - began_s
         return looks
 
+    def _look(self, track: Track, looks: PendingLooks | None) -> Look | None:
+        """Wait for what the network says of a hand, if it was looked at now."""
+        if self._guide is None or looks is None:
+            return None
+        began_s = perf_counter()
+        look = looks.get(track.track_id)
+        if look is not None and (seen := self._guide.seen(track.track_id)) is not None:
+            track.texture.expect(seen.texture)
+        self._network_s += perf_counter() - began_s
+        return look
+
     def _hand_out(
-        self, track: Track, frame: Frame, camera: Camera, look: Look | None
+        self, track: Track, frame: Frame, camera: Camera, looks: PendingLooks | None
     ) -> TrackedHand | None:
         """Return what is known of a hand now, or None when it was given up before."""
         if track.landmarks is None:
             return self._carry(track)
         landmarks = track.landmarks
         dt_s = self._age_s(track) if track.frames else _FRAME_S
-        hand = self._reconstructed(track, landmarks, camera, dt_s, look)
+        hand = self._reconstructed(track, landmarks, camera, dt_s, self._look(track, looks))
         score = landmarks.presence * agreement(hand.reprojection_px, hand_size_px(landmarks.uv))
         if self._texture_is_due(track):
             track.texture.add(frame.rgb, hand.vertices, camera, score)

@@ -4,7 +4,8 @@ Modes of `HandTrackerConfig`:
 
 landmarks   the landmark model and the fit, no network
 network     the paper's inference: the hand from the network alone, landmarks only tell where to look
-fused       network and landmarks fitted together
+fused       network and landmarks fitted together; with several hands the network looks at each in
+            every other frame
 fast        the fit every frame, the network now and then for shape, texture and light
 auto        `fused` where a network for this hand ships with Handloom, else `landmarks`
 """
@@ -12,7 +13,7 @@ auto        `fused` where a network for this hand ships with Handloom, else `lan
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -35,6 +36,8 @@ from tracker.vision.regressor import Look, Regressor
 
 Mode = Literal["auto", "landmarks", "network", "fused", "fast"]
 DEFAULT_FILE: Final = "network.safetensors"
+_OLDEST: Final = 2
+"""Frames after which a look is too old to be fitted with (`fused`): the pose has moved on."""
 _MEMORY: Final = 0.8
 """Share of a hand's earlier looks in its shape and texture; the rest is the newest."""
 _log = logging.getLogger(__name__)
@@ -72,16 +75,39 @@ class NetworkGuide:
         self.mode = mode
         self._every = every
         self._memory: dict[int, SeenHand] = {}
+        self._frame = 0
+        self._looked: dict[int, int] = {}
+        self._late: PendingLooks | None = None
 
-    def look(self, frame: Frame, camera: Camera, tracks: Sequence[Looked]) -> dict[int, Look]:
-        """Return what the network says now of the hands whose turn it is, by track."""
-        due = [(t, t.landmarks) for t in tracks if t.landmarks is not None and self._is_due(t)]
+    def start(self, frame: Frame, camera: Camera, tracks: Sequence[Looked]) -> "PendingLooks":
+        """Begin to look at the hands whose turn it is now.
+
+        With `fast` nothing of this frame depends on the look at a hand that is known: its answer is
+        computed while the frame is finished and drawn, and handed out with the next frame's.
+        """
+        self._frame += 1
+        found = {} if self._late is None else self._late.all()
+        self._late = None
+        turn = self._whose_turn([track for track in tracks if track.landmarks is not None])
+        looks = self._begun(frame, camera, turn)
+        if self.mode == "fast" and turn and all(track.frames for track in turn):
+            self._late = looks
+            return PendingLooks(list(found), lambda: found)
+        return PendingLooks([*found, *looks.tracks], lambda: found | looks.all())
+
+    def _begun(self, frame: Frame, camera: Camera, turn: Sequence[Looked]) -> "PendingLooks":
+        due = [(track, track.landmarks) for track in turn if track.landmarks is not None]
         rois = [roi_from_landmarks(landmarks.uv) for _, landmarks in due]
-        looks = self.regressor.look(frame, camera, rois, [track.side for track, _ in due])
-        found = {track.track_id: look for (track, _), look in zip(due, looks, strict=True)}
-        for number, look in found.items():
+        sides: list[Side] = [track.side for track, _ in due]
+        fetch = self.regressor.start(frame, camera, rois, sides)
+        numbers = [track.track_id for track, _ in due]
+        self._looked |= dict.fromkeys(numbers, self._frame)
+        return PendingLooks(numbers, lambda: self._remember(numbers, fetch()))
+
+    def _remember(self, numbers: Sequence[int], looks: Sequence[Look]) -> dict[int, Look]:
+        for number, look in zip(numbers, looks, strict=True):
             self._memory[number] = SeenHand.after(self._memory.get(number), look)
-        return found
+        return dict(zip(numbers, looks, strict=True))
 
     def seen(self, track_id: int) -> "SeenHand | None":
         """Return what earlier looks say of a hand, together."""
@@ -92,17 +118,54 @@ class NetworkGuide:
         if self.mode == "fast":
             seen = self._memory.get(track_id)
             return None if seen is None else Guess(seen.params(), only_shape=True)
-        return None if look is None else Guess(look.params)
+        if look is not None:
+            return Guess(look.params)
+        seen = self._memory.get(track_id)
+        # Taken up again without a new look it would be a hand of long ago.
+        if seen is None or self._age(track_id) >= _OLDEST:
+            return None
+        return Guess(seen.look.params)
 
     def forget(self, known: Sequence[int]) -> None:
         """Forget all hands but these."""
-        self._memory = {number: self._memory[number] for number in known if number in self._memory}
+        self._memory = {n: seen for n, seen in self._memory.items() if n in known}
+        self._looked = {n: frame for n, frame in self._looked.items() if n in known}
+
+    def _whose_turn(self, tracks: Sequence[Looked]) -> list[Looked]:
+        """Return the hands to look at now: each as often as the mode wants it, spread over frames."""
+        if self.mode == "network":
+            return list(tracks)
+        if self.mode == "fast":
+            return [track for track in tracks if self._is_due(track)]
+        due = [track for track in tracks if self._age(track.track_id) >= _OLDEST]
+        return due or sorted(tracks, key=lambda track: -self._age(track.track_id))[:1]
+
+    def _age(self, track_id: int) -> int:
+        """Return how many frames ago a hand was looked at; large if never."""
+        return self._frame - self._looked.get(track_id, -_OLDEST)
 
     def _is_due(self, track: Looked) -> bool:
-        """Return whether to look: with `fast` at once, then in turns, so that no frame has two."""
-        if self.mode != "fast" or track.frames == 0:
-            return True
-        return (track.frames + track.track_id) % self._every == 0
+        """Return whether to look (`fast`): at once, then in turns, so that no frame has two."""
+        return track.frames == 0 or (track.frames + track.track_id) % self._every == 0
+
+
+class PendingLooks:
+    """Looks that may still be computed, by track: the first that is asked for waits for all."""
+
+    def __init__(self, tracks: Sequence[int], fetch: Callable[[], dict[int, Look]]) -> None:
+        self.tracks = frozenset(tracks)
+        self._fetch = fetch
+        self._found: dict[int, Look] | None = None
+
+    def get(self, track_id: int) -> Look | None:
+        """Return what the network says of a hand, None where it was not looked at."""
+        return self.all()[track_id] if track_id in self.tracks else None
+
+    def all(self) -> dict[int, Look]:
+        """Wait for all of them."""
+        if self._found is None:
+            self._found = self._fetch()
+        return self._found
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ camera (`vision.crop_camera`), a left hand as its mirror image (`vision.mirrorin
 is turned and mirrored into the frame's camera here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_model import HandModel
@@ -20,6 +19,7 @@ from tracker.geometry.skinning import RuntimeHand
 from tracker.vision.crop_camera import CropView, crop_view
 from tracker.vision.crops import cut
 from tracker.vision.engines.answers import NetworkAnswer, NetworkEngine
+from tracker.vision.fit_kernels import axis_angle_of
 from tracker.vision.mirroring import (
     canonical_crop,
     canonical_roi,
@@ -52,11 +52,12 @@ class Regressor:
 
     def __init__(self, engine: NetworkEngine, hand: HandModel) -> None:
         self.engine = engine
-        self._hand = hand
         self._skinner = RuntimeHand(hand)
         rest = torch.cat([hand.v_template[..., None], hand.shapedirs], -1)
         wrist = torch.einsum("v,vck->ck", hand.J_regressor[0], rest)
         self._wrist = wrist.double().numpy()
+        self._mean_pose = hand.hands_mean.double().numpy()
+        self._poses = hand.hands_components.double().numpy()
 
     def __call__(
         self, frame: Frame, rois: Sequence[Roi], sides: Sequence[Side]
@@ -70,8 +71,14 @@ class Regressor:
         self, frame: Frame, camera: Camera, rois: Sequence[Roi], sides: Sequence[Side]
     ) -> list[Look]:
         """Return what the network says of each region, still as right hands."""
+        return self.start(frame, camera, rois, sides)()
+
+    def start(
+        self, frame: Frame, camera: Camera, rois: Sequence[Roi], sides: Sequence[Side]
+    ) -> Callable[[], list[Look]]:
+        """Begin to look, and return what waits for the looks; fetch them before the next start."""
         if not rois:
-            return []
+            return list
         size = self.engine.input_px
         views: list[CropView] = []
         crops = np.empty((len(rois), size, size, 3), np.uint8)
@@ -79,8 +86,8 @@ class Regressor:
             crop[:] = canonical_crop(cut(frame.rgb, roi, size), side)
             canonical, seen_by = canonical_roi(roi, camera, side)
             views.append(crop_view(seen_by.K, canonical, size))
-        answer = self.engine(crops, np.stack([view.K for view in views]))
-        return [self._in_frame(answer, k, view) for k, view in enumerate(views)]
+        fetch = self.engine.start(crops, np.stack([view.K for view in views]))
+        return lambda: self._in_frames(fetch(), views)
 
     def restored(
         self,
@@ -106,17 +113,22 @@ class Regressor:
             light=restore_light(look.light, side),
         )
 
+    def _in_frames(self, answer: NetworkAnswer, views: Sequence[CropView]) -> list[Look]:
+        return [self._in_frame(answer, k, view) for k, view in enumerate(views)]
+
     def _in_frame(self, answer: NetworkAnswer, k: int, view: CropView) -> Look:
         """Turn one answer from its crop's rolled camera into the frame's."""
         back, scale = view.crop_from_cam.T, float(answer.scale[k])
         betas = answer.betas[k].astype(np.float64)
         wrist = scale * (self._wrist[:, 0] + self._wrist[:, 1:] @ betas)
-        pose = self._hand.pose_from_pca(torch.from_numpy(answer.pose[k : k + 1]))[0]
+        # A few numbers: PyTorch would take longer to begin than to finish.
+        coefficients = answer.pose[k].astype(np.float64)
+        pose = self._mean_pose + coefficients @ self._poses[: len(coefficients)]
         orient = back @ answer.global_orient[k].astype(np.float64)
         # The hand turns about its wrist, which therefore moves like any point.
         params = HandParams(
-            global_orient=Rotation.from_matrix(orient).as_rotvec(),
-            hand_pose=pose.double().numpy(),
+            global_orient=axis_angle_of(orient),
+            hand_pose=pose.reshape(15, 3),
             betas=betas,
             transl=back @ (wrist + answer.transl[k]) - wrist,
             scale=scale,

@@ -75,12 +75,13 @@ class TextureFuser:
         facing = np.clip((normals[visible] * toward).sum(-1) - _GRAZING, 0, 1)
         weight = confidence * facing**2 * _likeness(seen)
         albedo = seen / _shading(seen, normals[visible], weight)[:, None]
+        sweeps = _SWEEPS if self.seen.any() else _FIRST_SWEEPS
         fade = min(1.0, _MEMORY / max(float(self._weight.max()), 1e-9))
         self._sum *= fade
         self._weight *= fade
         self._sum[visible] += weight[:, None] * np.clip(albedo, 0, 1)
         self._weight[visible] += weight
-        self._diffuse(_SWEEPS if self.seen.sum() > len(visible) else _FIRST_SWEEPS)
+        self._diffuse(sweeps)
 
     def _share(self) -> Float[np.ndarray, "V 1"]:
         """Return how far each vertex's own looks count against its neighbours."""

@@ -5,7 +5,8 @@ precision it likes inside. `NetworkEngine` puts the closed forms behind it, in s
 the processor: rotation, size and depth would lose millimetres in half.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from tracker.vision.engines.closed_forms import ClosedForms
 from tracker.vision.engines.program import raw_output
 from tracker.vision.network import NetworkOutput, S2HandNetwork
 
@@ -55,6 +57,20 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
+class StartingRunner(Runner, Protocol):
+    """A runner that leaves its caller free while it computes."""
+
+    def start(
+        self, crops: Float32[np.ndarray, "b h w 3"]
+    ) -> Callable[[], Sequence[Float32[np.ndarray, "b ..."]]]:
+        """Begin with some crops; what is returned waits for their outputs.
+
+        One start at a time: the next one may spoil the outputs of the last.
+        """
+        ...
+
+
 class NetworkEngine:
     """A network on a runtime.
 
@@ -65,6 +81,7 @@ class NetworkEngine:
     def __init__(self, network: S2HandNetwork, runner: Runner) -> None:
         self._network = network
         self._runner = runner
+        self._forms = ClosedForms(network.config) if ClosedForms.know(network.config) else None
         self.input_px = network.config.input_px
 
     @property
@@ -72,7 +89,6 @@ class NetworkEngine:
         """The runner's name."""
         return self._runner.name
 
-    @torch.inference_mode()
     def __call__(self, crops: Pictures, K: Float[np.ndarray, "b 3 3"]) -> NetworkAnswer:
         """Reconstruct the right hand in each crop.
 
@@ -83,15 +99,41 @@ class NetworkEngine:
         Raises:
             ValueError: the crops have another size than the network takes.
         """
+        return self.start(crops, K)()
+
+    def start(self, crops: Pictures, K: Float[np.ndarray, "b 3 3"]) -> Callable[[], NetworkAnswer]:
+        """Begin, where the runner can, and return what waits for the answer; otherwise like a call.
+
+        One start at a time: fetch an answer before the next start.
+        """
         side = self.input_px
         if crops.shape[1:] != (side, side, 3):
             raise ValueError(
                 f"the network takes crops of {side} x {side} x 3, found {crops.shape[1:]}"
             )
-        raw, seen = raw_output([torch.from_numpy(part) for part in self._runner(_floats(crops))])
+        pictures = _floats(crops)
+        if isinstance(self._runner, StartingRunner):
+            fetch = self._runner.start(pictures)
+        else:
+            fetch = partial(self._runner, pictures)
+        return lambda: self._answer(fetch(), K)
+
+    def _answer(
+        self, parts: Sequence[Float32[np.ndarray, "b ..."]], K: Float[np.ndarray, "b 3 3"]
+    ) -> NetworkAnswer:
+        if self._forms is None:
+            return self._placed(parts, K)
+        return NetworkAnswer(*self._forms(parts[:7], K), *parts[7:])
+
+    @torch.inference_mode()
+    def _placed(
+        self, parts: Sequence[Float32[np.ndarray, "b ..."]], K: Float[np.ndarray, "b 3 3"]
+    ) -> NetworkAnswer:
+        """Place hands as PyTorch does, whatever their parameterisation."""
+        raw, seen = raw_output([torch.from_numpy(part) for part in parts])
         placed = self._network.placed(raw, torch.from_numpy(np.asarray(K, np.float32)))
-        parts: list[Tensor] = [*placed[:7], *seen]
-        return NetworkAnswer(*(part.numpy() for part in parts))
+        tensors: list[Tensor] = [*placed[:7], *seen]
+        return NetworkAnswer(*(tensor.numpy() for tensor in tensors))
 
 
 def _floats(crops: Pictures) -> Float32[np.ndarray, "b h w 3"]:

@@ -1,6 +1,7 @@
 """The network on OpenVINO, the default on processors: converted once from PyTorch, without ONNX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -63,24 +64,46 @@ class OpenVinoRunner:
         self._requests = [compiled.create_infer_request() for _ in range(_SLOTS)]
         for request, array in zip(self._requests, self._inputs, strict=True):
             request.set_input_tensor(ov.Tensor(array, shared_memory=True))
-        self._outputs = range(len(compiled.outputs))
+        self._outputs = [
+            [_bound(request, k) for k in _places(compiled)] for request in self._requests
+        ]
 
     def __call__(
         self, crops: Float32[np.ndarray, "b h w 3"]
     ) -> Sequence[Float32[np.ndarray, "b ..."]]:
         """Return the outputs of `LookProgram`."""
-        answers: list[list[np.ndarray]] = []
-        for first in range(0, len(crops), _SLOTS):
-            pairs = list(zip(self._requests, self._inputs, crops[first : first + _SLOTS]))  # noqa: B905
-            for request, array, crop in pairs:
-                array[0] = crop
-                request.start_async()
-            answers += [self._wait(request) for request, _, _ in pairs]
-        return [np.stack(parts) for parts in zip(*answers, strict=True)]
+        pairs = range(0, len(crops), _SLOTS)
+        answers = [self.start(crops[first : first + _SLOTS])() for first in pairs]
+        return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
-    def _wait(self, request: ov.InferRequest) -> list[np.ndarray]:
-        request.wait()
-        return [request.get_output_tensor(k).data[0].copy() for k in self._outputs]
+    def start(
+        self, crops: Float32[np.ndarray, "b h w 3"]
+    ) -> Callable[[], Sequence[Float32[np.ndarray, "b ..."]]]:
+        """Begin with one or two crops; see `StartingRunner`."""
+        if len(crops) > _SLOTS:
+            return partial(self, crops)
+        for request, array, crop in zip(self._requests, self._inputs, crops, strict=False):
+            # An answer that nobody fetched may still be on its way.
+            request.wait()
+            array[0] = crop
+            request.start_async()
+        return partial(self._fetch, len(crops))
+
+    def _fetch(self, count: int) -> Sequence[Float32[np.ndarray, "b ..."]]:
+        for request in self._requests[:count]:
+            request.wait()
+        return [np.concatenate(parts) for parts in zip(*self._outputs[:count], strict=True)]
+
+
+def _places(compiled: ov.CompiledModel) -> range:
+    return range(len(compiled.outputs))
+
+
+def _bound(request: ov.InferRequest, place: int) -> Float32[np.ndarray, "1 ..."]:
+    """Return the memory that one output of a request is written to, again and again."""
+    array = np.zeros(tuple(request.get_output_tensor(place).shape), np.float32)
+    request.set_output_tensor(place, ov.Tensor(array, shared_memory=True))
+    return array
 
 
 def openvino_key(network: S2HandNetwork) -> EngineKey:
