@@ -124,7 +124,7 @@ def _check_same(found: TrainConfig, wanted: TrainConfig, path: Path) -> None:
 
 
 def _measured(row: Row, path: Path) -> dict[str, float]:
-    """Return the numbers of a row's last network and of the mean hand, on what it never saw."""
+    """Return the numbers of a row's last network on what it never saw."""
     hand = HandModel.load(row.config.hand_model)
     device = pick_device(row.config.device)
     predictors = {

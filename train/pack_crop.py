@@ -57,7 +57,6 @@ def crop_hand(
             f"pixels, fewer than {MIN_SIDE_PX}x{MIN_SIDE_PX}; leave it out"
         )
     parts = max(1, min(_PARTS, math.ceil(_PARTS * input_px / roi.size_px)))
-    rgb = sample.rgb[top:bottom, left:right]
     if parts < _PARTS:
         rgb = _averaged(rgb, parts)
     ratio = parts / _PARTS

@@ -22,7 +22,7 @@ import cv2
 from tracker.errors import OutputError
 from tracker.geometry.camera import ASSUMED_FOV_DEG
 from train.datasets.image_files import read_rgb
-from train.datasets.image_folder import LEAST_CONFIDENCE, camera_for, checked_K, labelled_hands
+from train.datasets.image_folder import LEAST_CONFIDENCE, label_K, labelled_hands
 from train.datasets.keypoint_files import HandLabel, write_labels
 from train.datasets.sample import DatasetError, Sample, SampleError, check_keypoints, without_unseen
 from train.pack_crop import HandCrop, crop_hand
@@ -194,8 +194,7 @@ def _crop(folder: Path, label: HandLabel, config: PackConfig) -> HandCrop | Samp
         check_keypoints(label.uv, label.confidence, str(path))
         rgb = read_rgb(path)
         hw = (rgb.shape[0], rgb.shape[1])
-        assumed = camera_for(hw, None, config.fov_deg, str(path)).K
-        K = assumed if label.K is None else checked_K(label.K, hw, str(path))
+        K = label_K(label, hw, None, config.fov_deg, str(path))
         whole = replace(label, uv=without_unseen(label.uv, label.confidence))
         sample = Sample(rgb, K, whole.uv, label.confidence, str(path))
         return crop_hand(sample, whole, config.input_px)

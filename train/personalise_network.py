@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tracker.vision.network import S2HandNetwork
 from tracker.vision.network_heads import AppearanceHead
-from tracker.vision.network_placement import hand_size
+from tracker.vision.network_placement import MOST_LOG_SIZE, hand_size
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def raw_size(scale: float, *, paper: bool) -> float:
     """Return what the size layer has to say for a scale of the hand (`network_placement.hand_size`)."""
     if paper:
         return scale
-    most = math.log(2)
-    return most * math.atanh(min(max(math.log(scale) / most, -0.95), 0.95))
+    share = math.log(scale) / MOST_LOG_SIZE
+    return MOST_LOG_SIZE * math.atanh(min(max(share, -0.95), 0.95))
 
 
 @torch.no_grad()

@@ -31,8 +31,8 @@ HAND_LENGTH_M: Final = 0.12
 REACH_M: Final = 0.15
 """No vertex of a hand of size 1 is further from its middle knuckle."""
 _HALF: Final = 0.5
-_MOST_LOG_SIZE: Final = math.log(2)
-_MOST_LOG_DEPTH: Final = math.log(3)
+MOST_LOG_SIZE: Final = math.log(2)
+MOST_LOG_DEPTH: Final = math.log(3)
 
 FACING: Final = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
 """First rotation (camera from hand): fingers up, thumb towards the camera.
@@ -51,7 +51,7 @@ def bounded(raw: Float[Tensor, "*b"], most: float) -> Float[Tensor, "*b"]:
 
 def hand_size(raw: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Return the scale between 1/2 and 2; 1 for zero."""
-    return torch.exp(bounded(raw, _MOST_LOG_SIZE))
+    return torch.exp(bounded(raw, MOST_LOG_SIZE))
 
 
 def assumed_K(side: int) -> Float[Tensor, "3 3"]:
@@ -83,7 +83,7 @@ def knuckle_in_camera(
     uv = side * (_HALF + torch.tanh(raw[:, :2]))
     focal_px = (K[:, 0, 0] * K[:, 1, 1]).sqrt()
     filling = focal_px * HAND_LENGTH_M / (_HALF * side)
-    far = filling * torch.exp(bounded(raw[:, 2], _MOST_LOG_DEPTH))
+    far = filling * torch.exp(bounded(raw[:, 2], MOST_LOG_DEPTH))
     depth = scale * (far.square() + REACH_M**2).sqrt()
     return sight(uv, K) * depth[:, None]
 

@@ -65,7 +65,9 @@ class ImageFolder:
         return as_right(
             Sample(
                 rgb,
-                self._K(label, (rgb.shape[0], rgb.shape[1]), str(path)),
+                label_K(
+                    label, (rgb.shape[0], rgb.shape[1]), self._camera, self._fov_deg, str(path)
+                ),
                 without_unseen(label.uv, label.confidence),
                 label.confidence,
                 f"{self.name}:{label.name}",
@@ -73,21 +75,23 @@ class ImageFolder:
             label,
         )
 
-    def _K(self, label: HandLabel, hw: tuple[int, int], source: str) -> Float[np.ndarray, "3 3"]:
-        """Return a picture's intrinsics: those of its label, or else of the camera for all."""
-        if label.K is None:
-            return camera_for(hw, self._camera, self._fov_deg, source).K
-        return checked_K(label.K, hw, source)
 
-
-def checked_K(
-    K: Float[np.ndarray, "3 3"], hw: tuple[int, int], source: str
+def label_K(
+    label: HandLabel, hw: tuple[int, int], camera: Camera | None, fov_deg: float, source: str
 ) -> Float[np.ndarray, "3 3"]:
-    """Return the intrinsics that a label gives.
+    """Return a picture's intrinsics: those of its label, or else of the camera for all.
 
     Raises:
-        SampleError: no camera has such.
+        SampleError: no camera has such, or it takes pictures of another shape.
     """
+    if label.K is None:
+        return camera_for(hw, camera, fov_deg, source).K
+    return _checked_K(label.K, hw, source)
+
+
+def _checked_K(
+    K: Float[np.ndarray, "3 3"], hw: tuple[int, int], source: str
+) -> Float[np.ndarray, "3 3"]:
     try:
         camera = Camera(K, hw)
     except ValueError as problem:

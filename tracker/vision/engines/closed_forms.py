@@ -5,7 +5,6 @@ of the arithmetic, most of all between the layers of another runtime. `placed` i
 is differentiable, works on any device and knows the published parameterisation too.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,12 +14,16 @@ from scipy.special import expit, logit
 
 from tracker.vision.network import NO_TURN, NetworkConfig
 from tracker.vision.network_heads import SKIN
-from tracker.vision.network_placement import FACING, HAND_LENGTH_M, REACH_M
+from tracker.vision.network_placement import (
+    FACING,
+    HAND_LENGTH_M,
+    MOST_LOG_DEPTH,
+    MOST_LOG_SIZE,
+    REACH_M,
+)
 
 _TINY: Final = 1e-12
 """Length below which PyTorch's `normalize` leaves a vector short."""
-_MOST_LOG_SIZE: Final = math.log(2)
-_MOST_LOG_DEPTH: Final = math.log(3)
 
 
 class ClosedForms:
@@ -55,7 +58,7 @@ class ClosedForms:
         """
         pose, betas, size, rotation, transl, texture, light = raw
         rays = np.asarray(K, np.float64)
-        scale = np.exp(_bounded(size[:, 0].astype(np.float64), _MOST_LOG_SIZE))
+        scale = np.exp(_bounded(size[:, 0].astype(np.float64), MOST_LOG_SIZE))
         middle = np.full((len(rays), 2), self._side / 2)
         turn = _turn(self._no_turn + rotation)
         orient = _turn_to_sight(_sight(middle, rays)) @ turn @ self._facing
@@ -74,7 +77,7 @@ class ClosedForms:
         uv = self._side * (0.5 + np.tanh(raw[:, :2]))
         focal_px = np.sqrt(K[:, 0, 0] * K[:, 1, 1])
         far = focal_px * HAND_LENGTH_M / (0.5 * self._side)
-        far = far * np.exp(_bounded(raw[:, 2], _MOST_LOG_DEPTH))
+        far = far * np.exp(_bounded(raw[:, 2], MOST_LOG_DEPTH))
         return _sight(uv, K) * (scale * np.sqrt(far**2 + REACH_M**2))[:, None]
 
 
