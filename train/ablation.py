@@ -24,9 +24,10 @@ from train.presets import PRESETS, Preset
 from train.run_folder import RunFolder
 from train.sources import validation_set
 from train.trainer import Trainer
-from train.whole_file import whole_file
+from train.whole_file import write_json
 
 _BUDGET: Final = Budget()
+_ADVICE: Final = "choose another --out"
 _TITLES: Final = {"4": "Table 4: losses", "5": "Table 5: keypoints"}
 Result = dict[str, Any]
 """A row's numbers by measure, and its keypoints' curves where it has a 2D branch."""
@@ -88,7 +89,7 @@ def _result(row: Row, path: Path, processes: Processes, console: Console) -> Res
     if processes.first:
         curves |= _curves(row, path, "after") if before is not None else {}
         result = {"numbers": _measured(row, path), "curves": curves}
-        _write(file, result)
+        write_json(file, result, _ADVICE)
     return result
 
 
@@ -166,7 +167,7 @@ def _report(
         keys = (*(f"official_{key}" for key in PAPER_COLUMNS.values()), "uv_px")
         sheet.add_row(name, *(f"{numbers[key]:.3f}" if key in numbers else "" for key in keys))
     Console().print(sheet)
-    _write(out / f"table{number}.json", {"mean hand": {"numbers": mean}, **results})
+    write_json(out / f"table{number}.json", {"mean hand": {"numbers": mean}, **results}, _ADVICE)
     last = list(results.values())[-1]["curves"]
     if last:
         draw_curves(
@@ -180,8 +181,3 @@ def _report(
 def _mean_hand(hand: HandModel, budget: Budget) -> dict[str, float]:
     dataset = open_dataset(budget.held_out)
     return measure({"mean": MeanHandPredictor(hand)}, dataset, 128, batch=64)[0]["mean"]
-
-
-def _write(path: Path, content: object) -> None:
-    with whole_file(path, "choose another --out") as stream:
-        stream.write((json.dumps(content, indent=1) + "\n").encode())

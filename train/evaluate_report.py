@@ -1,6 +1,5 @@
 """An evaluation's numbers with everything that must be said beside them: tables and a JSON file."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from train.evaluate_measures import ALIGNMENTS
-from train.whole_file import whole_file
+from train.whole_file import write_json
 
 PAPER_COLUMNS: Final = {
     "AUC_J": "auc_j",
@@ -102,6 +101,4 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = json.dumps(asdict(evaluation), indent=2) + "\n"
-    with whole_file(out, "name another file with --out") as stream:
-        stream.write(text.encode("utf-8"))
+    write_json(out, asdict(evaluation), "name another file with --out")

@@ -33,7 +33,7 @@ from train.personalise_network import (
 )
 from train.personalise_sheet import write_sheet
 from train.progress import counting_progress
-from train.whole_file import whole_file
+from train.whole_file import write_json
 
 NETWORK_NAME: Final = "personal.safetensors"
 SHEET_NAME: Final = "before_after.png"
@@ -229,8 +229,7 @@ def _write(
         "others_pa_mpjpe_mm": dict(zip(("before", "after"), outcome.others_mm, strict=True)),
         "better": outcome.better,
     }
-    with whole_file(config.out / NUMBERS_NAME, _ADVICE) as stream:
-        stream.write((json.dumps(numbers, indent=2) + "\n").encode())
+    write_json(config.out / NUMBERS_NAME, numbers, _ADVICE)
     if outcome.better:
         about = {
             "made_by": "python -m train personalise",

@@ -1,5 +1,6 @@
 """Files that are whole or what they were before: written under another name, then renamed."""
 
+import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -33,3 +34,13 @@ def whole_file(path: Path, advice: str) -> Generator[BinaryIO, None, None]:
         raise OutputError(
             f"cannot write {path} ({problem.strerror or problem}); {advice}"
         ) from problem
+
+
+def write_json(path: Path, content: object, advice: str) -> None:
+    """Write something as JSON for people and programs; see `whole_file`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(path, advice) as stream:
+        stream.write((json.dumps(content, indent=2) + "\n").encode())
