@@ -56,6 +56,7 @@ class Fit:
 ELSEWHERE: Final = {
     "labels": ("train.labels", "labels"),
     "import-labels": ("train.labels", "import_labels"),
+    "lift": ("train.lift", "lift"),
     "evaluate": ("train.evaluate", "evaluate"),
     "submit": ("train.submit", "submit"),
     "personalise": ("train.personalise", "personalise"),

@@ -36,6 +36,8 @@ _TRUSTED: Final = 0.97
 """Part of the budget that an estimate may fill."""
 _LABEL_BYTES: Final = 270
 """Keypoints, confidences and camera of a hand as they are stored, and its name."""
+_LIFTED_BYTES: Final = 252
+"""Its joints in space, where it has them."""
 _LONGEST_NAME: Final = 60
 _AHEAD: Final = 4
 _log = logging.getLogger(__name__)
@@ -139,7 +141,7 @@ def _best_quality(folder: Path, hands: Sequence[HandLabel], config: PackConfig) 
     tried = [c for c in _crops(folder, hands[:_TRIED], config) if isinstance(c, HandCrop)]
     room = _TRUSTED * config.megabytes * MEGABYTE * len(tried) / len(hands)
     for quality in QUALITIES:
-        if sum(len(_jpeg(crop, quality)) + _LABEL_BYTES for crop in tried) <= room:
+        if sum(_bytes(crop, _jpeg(crop, quality)) for crop in tried) <= room:
             return quality
     return QUALITIES[-1]
 
@@ -161,7 +163,7 @@ def _fill(
             report.broken.append(str(crop))
             continue
         jpeg = _jpeg(crop, report.quality)
-        room -= len(jpeg) + _LABEL_BYTES
+        room -= _bytes(crop, jpeg)
         # Smaller ones may follow, but then what is kept would not be even.
         if room < 0:
             return
@@ -200,6 +202,11 @@ def _crop(folder: Path, label: HandLabel, config: PackConfig) -> HandCrop | Samp
         return crop_hand(sample, whole, config.input_px)
     except SampleError as problem:
         return problem
+
+
+def _bytes(crop: HandCrop, jpeg: bytes) -> int:
+    """Return what a hand takes up, about."""
+    return len(jpeg) + _LABEL_BYTES + (0 if crop.label.xyz is None else _LIFTED_BYTES)
 
 
 def _jpeg(crop: HandCrop, quality: int) -> bytes:

@@ -60,10 +60,11 @@ def _images(
     labels: Path | None = None,
     fov_deg: float = 60.0,
     min_confidence: float = 0.15,
+    lifted: bool = False,
 ) -> Dataset:
     from train.datasets.image_folder import ImageFolder
 
-    return ImageFolder(root, labels, fov_deg=fov_deg, min_confidence=min_confidence)
+    return ImageFolder(root, labels, fov_deg=fov_deg, min_confidence=min_confidence, lifted=lifted)
 
 
 def _videos(

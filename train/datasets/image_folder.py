@@ -13,6 +13,7 @@ from train.datasets.sample import (
     DatasetError,
     Sample,
     SampleError,
+    Truth,
     check_keypoints,
     mirrored,
     without_unseen,
@@ -33,6 +34,8 @@ class ImageFolder:
             carry intrinsics, as those of packed crops do, keep them.
         fov_deg: the assumed field of view, across the longer side.
         min_confidence: least mean confidence of a hand.
+        lifted: take the joints that `python -m train lift` fitted for the truth, for
+            `weights.truth`; not for measuring.
 
     Raises:
         DatasetError: there are no labels, or none of them is of use.
@@ -46,10 +49,17 @@ class ImageFolder:
         camera: Camera | None = None,
         fov_deg: float = ASSUMED_FOV_DEG,
         min_confidence: float = LEAST_CONFIDENCE,
+        lifted: bool = False,
     ) -> None:
         self.name = f"images-{root.resolve().name}"
         self._root, self._camera, self._fov_deg = root, camera, fov_deg
         self._labels = labelled_hands(root, labels, min_confidence)
+        self._lifted = lifted
+        if lifted and all(label.xyz is None for label in self._labels):
+            raise DatasetError(
+                f"the labels of {root} have no lifted joints; make them with `python -m train lift "
+                f"{root}`, or leave out lifted=yes"
+            )
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -71,6 +81,7 @@ class ImageFolder:
                 without_unseen(label.uv, label.confidence),
                 label.confidence,
                 f"{self.name}:{label.name}",
+                truth=Truth(xyz=label.xyz) if self._lifted else None,
             ),
             label,
         )
@@ -112,12 +123,7 @@ def labelled_hands(root: Path, labels: Path | None, min_confidence: float) -> li
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is no folder; name the folder that holds the data")
-    if labels is None:
-        labels = next((root / n for n in LABEL_NAMES if (root / n).is_file()), None)
-    if labels is None:
-        raise DatasetError(
-            f"{root} has no {' or '.join(LABEL_NAMES)}; make them with `python -m train labels {root}`"
-        )
+    labels = labels or find_labels(root)
     hands = [label for label in read_labels(labels) if label.side != "none"]
     # Confidences that are NaN or all 0 are kept: their samples are then named as broken.
     kept = [label for label in hands if not 0 < label.confidence.mean() < min_confidence]
@@ -127,6 +133,20 @@ def labelled_hands(root: Path, labels: Path | None, min_confidence: float) -> li
             "label other pictures or ask for less"
         )
     return kept
+
+
+def find_labels(root: Path) -> Path:
+    """Return the label file of a folder.
+
+    Raises:
+        DatasetError: it has none.
+    """
+    found = next((root / n for n in LABEL_NAMES if (root / n).is_file()), None)
+    if found is None:
+        raise DatasetError(
+            f"{root} has no {' or '.join(LABEL_NAMES)}; make them with `python -m train labels {root}`"
+        )
+    return found
 
 
 def camera_for(hw: tuple[int, int], camera: Camera | None, fov_deg: float, source: str) -> Camera:

@@ -22,6 +22,8 @@ SIDES: Final[tuple[Side, ...]] = ("left", "right", "none")
 _OPENPOSE_SUFFIX: Final = "_keypoints"
 _OPENPOSE_HANDS: Final = {"right": "hand_right_keypoints_2d", "left": "hand_left_keypoints_2d"}
 _NAME_KEYS: Final = ("image", "name", "file", "file_name", "image_name")
+_OPTIONAL: Final = {"K": (3, 3), "xyz": (21, 3)}
+"""What only some labels have, with its shape."""
 _DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -40,6 +42,8 @@ class HandLabel:
     """Probability that there is a hand."""
     K: Float[np.ndarray, "3 3"] | None = None
     """Intrinsics of the picture, for a part of one, whose camera cannot be guessed from its size."""
+    xyz: Float[np.ndarray, "21 3"] | None = None
+    """Joints in the camera frame (m) that `python -m train lift` fitted: a guess, no measurement."""
 
 
 def no_hand(name: str) -> HandLabel:
@@ -71,17 +75,23 @@ def _arrays(labels: Sequence[HandLabel]) -> dict[str, np.ndarray]:
     confidence: Float32[np.ndarray, "n 21"] = np.zeros((count, 21), np.float32)
     for row, label in enumerate(labels):
         uv[row], confidence[row] = label.uv, label.confidence
-    unknown: Float32[np.ndarray, "3 3"] = np.full((3, 3), np.nan, np.float32)
-    cameras = [unknown if label.K is None else label.K for label in labels]
-    known = any(label.K is not None for label in labels)
     return {
         "names": np.array([label.name for label in labels], np.str_),
         "side": np.array([SIDES.index(label.side) for label in labels], np.uint8),
         "uv": uv,
         "confidence": confidence,
         "score": np.array([label.score for label in labels], np.float32),
-        **({"K": np.array(cameras, np.float32)} if known else {}),
+        **_known("K", [label.K for label in labels]),
+        **_known("xyz", [label.xyz for label in labels]),
     }
+
+
+def _known(name: str, values: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """Return an array with a row of NaN where there is no value; nothing where there is none at all."""
+    unknown = np.full(_OPTIONAL[name], np.nan, np.float32)
+    if all(value is None for value in values):
+        return {}
+    return {name: np.array([unknown if v is None else v for v in values], np.float32)}
 
 
 def read_labels(path: Path) -> list[HandLabel]:
@@ -110,18 +120,25 @@ def _from_npz(path: Path) -> list[HandLabel]:
             names, side = file["names"], file["side"]
             uv, confidence = file["uv"].astype(np.float64), file["confidence"].astype(np.float64)
             score = file["score"]
-            given = "K" in file.files
-            K = file["K"].astype(np.float64) if given else np.full((len(names), 3, 3), np.nan)
+            optional = {
+                name: file[name].astype(np.float64)
+                if name in file.files
+                else np.full((len(names), *shape), np.nan)
+                for name, shape in _OPTIONAL.items()
+            }
     except _DAMAGE as problem:
         raise DatasetError(
             f"labels {path} cannot be read ({problem}); make them with `python -m train labels`"
         ) from problem
     count = len(names)
-    if uv.shape != (count, 21, 2) or confidence.shape != (count, 21) or K.shape != (count, 3, 3):
-        raise DatasetError(
-            f"labels {path} hold {count} names, but keypoints of shape {uv.shape} and cameras of "
-            f"shape {K.shape}; label again"
-        )
+    shapes = {"uv": uv.shape, "confidence": confidence.shape}
+    shapes |= {name: values.shape for name, values in optional.items()}
+    wanted = {"uv": (21, 2), "confidence": (21,), **_OPTIONAL}
+    for name, shape in shapes.items():
+        if shape != (count, *wanted[name]):
+            raise DatasetError(
+                f"labels {path} hold {count} names, but {name} of shape {shape}; label again"
+            )
     return [
         HandLabel(
             str(names[i]),
@@ -129,7 +146,7 @@ def _from_npz(path: Path) -> list[HandLabel]:
             uv[i],
             confidence[i],
             float(score[i]),
-            K[i] if np.isfinite(K[i]).all() else None,
+            **{n: v[i] if np.isfinite(v[i]).all() else None for n, v in optional.items()},
         )
         for i in range(count)
     ]
@@ -164,8 +181,8 @@ def _ours(images: list[dict[str, Any]]) -> Iterator[HandLabel]:
             uv = number_array(hand["uv"], (21, 2), name)
             confidence = number_array(hand.get("confidence", [1.0] * 21), (21,), name)
             side: Side = "left" if hand.get("side", "right") == "left" else "right"
-            K = number_array(hand["K"], (3, 3), name) if "K" in hand else None
-            yield HandLabel(name, side, uv, confidence, float(hand.get("score", 1.0)), K)
+            known = {n: number_array(hand[n], s, name) for n, s in _OPTIONAL.items() if n in hand}
+            yield HandLabel(name, side, uv, confidence, float(hand.get("score", 1.0)), **known)
 
 
 def _named(entry: dict[str, Any], path: Path) -> str:
@@ -227,7 +244,7 @@ def labels_as_json(labels: Sequence[HandLabel]) -> str:
                     "uv": label.uv.round(3).tolist(),
                     "confidence": label.confidence.round(4).tolist(),
                     "score": round(label.score, 4),
-                    **({} if label.K is None else {"K": label.K.tolist()}),
+                    **{n: v.tolist() for n in _OPTIONAL if (v := getattr(label, n)) is not None},
                 }
             )
     return json.dumps({"images": [{"name": n, "hands": h} for n, h in images.items()]})
