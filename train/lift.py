@@ -9,12 +9,12 @@ from typing import Final
 
 from rich.console import Console
 
+from tracker.errors import HandloomError
 from tracker.geometry.camera import ASSUMED_FOV_DEG
 from tracker.geometry.hand_model import HandModel
-from train.datasets.image_files import read_rgb
 from train.datasets.image_folder import LEAST_CONFIDENCE, find_labels
 from train.datasets.keypoint_files import HandLabel, read_labels, write_labels
-from train.datasets.sample import SampleError
+from train.labelled_pictures import Picture, labelled_pictures
 from train.lift_hands import HandLifter
 from train.progress import counting_progress
 
@@ -31,15 +31,15 @@ def lift(
     fov_deg: float = ASSUMED_FOV_DEG,
     hand_model: Path | None = None,
 ) -> None:
-    """Fit the hand model to labelled pictures, for networks to learn depth from as well.
+    """Fit the hand model to labelled pictures and videos, for networks to learn depth from as well.
 
     The paper learns from keypoints in pixels alone. This goes beyond it, still without annotation:
     what the tracker's fit makes of a picture's keypoints becomes a pseudo-label of its joints in
-    space. Train with `--data images:FOLDER,lifted=yes` and a positive `--weights.truth`.
+    space. Train with `--data images:FOLDER,lifted=yes` (or `videos:`) and a positive `--weights.truth`.
     Interrupt it when you like: the next call goes on where this one stopped.
 
     Args:
-        folder: Folder with pictures.
+        folder: Folder with pictures, videos or both.
         labels: Label file; by default labels.npz or labels.json in the folder.
         out: File for the labels with joints in space (.npz); by default labels.npz in the folder.
         fov_deg: Assumed angle across the longer side of the pictures, degrees; where labels know
@@ -57,8 +57,10 @@ def lift(
     saved_s = time.monotonic()
     try:
         with counting_progress(console) as progress:
-            for i in progress.track(todo, description="lift"):
-                found[i], said = _lifted(lifter, folder, found[i])
+            pictures = labelled_pictures(folder, [found[i] for i in todo])
+            for number, rgb in progress.track(pictures, len(todo), description="lift"):
+                i = todo[number]
+                found[i], said = _lifted(lifter, rgb, found[i])
                 counts[said] += 1
                 if time.monotonic() - saved_s > SAVE_EVERY_S:
                     write_labels(out, found)
@@ -73,11 +75,15 @@ def _worth_lifting(label: HandLabel) -> bool:
     return new and float(label.confidence.mean()) >= LEAST_CONFIDENCE
 
 
-def _lifted(lifter: HandLifter, folder: Path, label: HandLabel) -> tuple[HandLabel, str]:
+def _lifted(
+    lifter: HandLifter, rgb: Picture | HandloomError, label: HandLabel
+) -> tuple[HandLabel, str]:
     """Return the label and, in a word, what came of it."""
     try:
-        lifted = lifter(read_rgb(folder / label.name), label)
-    except SampleError as problem:
+        if isinstance(rgb, HandloomError):
+            raise rgb
+        lifted = lifter(rgb, label)
+    except HandloomError as problem:
         _log.warning("left out: %s", problem)
         return replace(label, xyz=None), "broken"
     return lifted, "lifted" if lifted.xyz is not None else "unexplained"

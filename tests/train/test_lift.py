@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -183,6 +184,31 @@ def test_the_command_goes_on_where_it_stopped(
     assert "2 hands with joints in space, 1 of them lifted now" in shown
     assert "1 broken" in shown
     assert len(read_labels(tmp_path / "labels.npz")) == 4
+
+
+def test_frames_of_videos_are_lifted(joints: np.ndarray, tmp_path: Path):
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = HW[1], HW[0], "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(GREY, format="rgb24")))
+        container.mux(stream.encode())
+    frames = [label_of(joints, f"clip.mp4#{i}") for i in (0, 2, 9)]
+    write_labels(tmp_path / "labels.npz", frames)
+    lift(tmp_path)
+    found = read_labels(tmp_path / "labels.npz")
+    assert [label.xyz is not None for label in found] == [True, True, False]
+    write_labels(tmp_path / "labels.npz", found[:2])
+    clips = open_dataset(f"videos:{tmp_path},lifted=yes")
+    assert len(clips) == 2
+    truth = clips[1].truth
+    assert truth is not None
+    assert truth.xyz is not None
+    far = CAMERA.project(truth.xyz) - CAMERA.project(joints)
+    assert np.linalg.norm(far, axis=1).mean() < 2.5
+    write_labels(tmp_path / "labels.npz", frames)
+    with pytest.raises(DatasetError, match="train lift"):
+        open_dataset(f"videos:{tmp_path},lifted=yes")
 
 
 def test_a_folder_without_labels_is_told(tmp_path: Path):

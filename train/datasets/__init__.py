@@ -75,11 +75,18 @@ def _videos(
     min_confidence: float = 0.15,
     cache: Path | None = None,
     triples: bool = False,
+    lifted: bool = False,
 ) -> Dataset:
     from train.datasets.video_folder import VideoFolder
     from train.temporal_triples import Triples
 
-    clips = VideoFolder(root, labels, fov_deg=fov_deg, min_confidence=min_confidence, cache=cache)
+    clips = VideoFolder(
+        *(root, labels),
+        fov_deg=fov_deg,
+        min_confidence=min_confidence,
+        cache=cache,
+        lifted=lifted,
+    )
     return Triples(clips) if triples else clips
 
 

@@ -53,13 +53,8 @@ class ImageFolder:
     ) -> None:
         self.name = f"images-{root.resolve().name}"
         self._root, self._camera, self._fov_deg = root, camera, fov_deg
-        self._labels = labelled_hands(root, labels, min_confidence)
+        self._labels = labelled_hands(root, labels, min_confidence, lifted=lifted)
         self._lifted = lifted
-        if lifted and all(label.xyz is None for label in self._labels):
-            raise DatasetError(
-                f"the labels of {root} have no lifted joints; make them with `python -m train lift "
-                f"{root}`, or leave out lifted=yes"
-            )
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -115,11 +110,14 @@ def _checked_K(
     return camera.K
 
 
-def labelled_hands(root: Path, labels: Path | None, min_confidence: float) -> list[HandLabel]:
+def labelled_hands(
+    root: Path, labels: Path | None, min_confidence: float, *, lifted: bool = False
+) -> list[HandLabel]:
     """Return the labels of hands that are sure enough, with the broken ones.
 
     Raises:
-        DatasetError: there are no labels, or none of them is of use.
+        DatasetError: there are no labels, or none of them is of use, or lifted ones are asked for and
+            none is.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is no folder; name the folder that holds the data")
@@ -131,6 +129,11 @@ def labelled_hands(root: Path, labels: Path | None, min_confidence: float) -> li
         raise DatasetError(
             f"{labels} holds {len(hands)} hands, none with a mean confidence of {min_confidence}; "
             "label other pictures or ask for less"
+        )
+    if lifted and all(label.xyz is None for label in kept):
+        raise DatasetError(
+            f"{labels} has no joints in space; make them with `python -m train lift {root}`, or leave "
+            "out lifted=yes"
         )
     return kept
 

@@ -20,9 +20,9 @@ from tracker.geometry.camera import ASSUMED_FOV_DEG, Camera
 from tracker.vision.crops import roi_from_landmarks
 from train.crop_view import roi_from_seen
 from train.datasets.image_files import read_rgb
-from train.datasets.image_folder import LEAST_CONFIDENCE, as_right, camera_for, labelled_hands
+from train.datasets.image_folder import LEAST_CONFIDENCE, as_right, label_K, labelled_hands
 from train.datasets.keypoint_files import HandLabel
-from train.datasets.sample import DatasetError, Sample, check_keypoints, without_unseen
+from train.datasets.sample import DatasetError, Sample, Truth, check_keypoints, without_unseen
 from train.datasets.video_frames import video_frames
 
 CACHE_NAME: Final = ".handloom-frames"
@@ -41,6 +41,8 @@ class VideoFolder:
         fov_deg: the assumed field of view, across the longer side.
         min_confidence: least mean confidence of a hand.
         cache: where frames are kept; by default a hidden folder beside the clips.
+        lifted: take the joints that `python -m train lift` fitted for the truth, for
+            `weights.truth`; not for measuring.
 
     Raises:
         DatasetError: there are no labels, or none of them is of use.
@@ -55,11 +57,13 @@ class VideoFolder:
         fov_deg: float = ASSUMED_FOV_DEG,
         min_confidence: float = LEAST_CONFIDENCE,
         cache: Path | None = None,
+        lifted: bool = False,
     ) -> None:
         self.name = f"videos-{root.resolve().name}"
         self._camera, self._fov_deg = camera, fov_deg
         clips: dict[str, list[HandLabel]] = {}
-        for label in labelled_hands(root, labels, min_confidence):
+        self._lifted = lifted
+        for label in labelled_hands(root, labels, min_confidence, lifted=lifted):
             clips.setdefault(clip_and_frame(label.name)[0], []).append(label)
         cache = cache or root / CACHE_NAME
         self._clips = {name: _Clip(root / name, hands, cache) for name, hands in clips.items()}
@@ -80,12 +84,16 @@ class VideoFolder:
         check_keypoints(label.uv, label.confidence, label.name)
         clip = self._clips[name]
         rgb, corner = clip.picture(label)
-        K = camera_for(clip.hw, self._camera, self._fov_deg, label.name).K.copy()
+        K = label_K(label, clip.hw, self._camera, self._fov_deg, label.name).copy()
         K[:2, 2] -= corner
         uv = without_unseen(label.uv, label.confidence) - corner
         moment = _moment(name, label)
         return as_right(
-            Sample(rgb, K, uv, label.confidence, f"{self.name}:{label.name}", clip=moment),
+            Sample(
+                *(rgb, K, uv, label.confidence, f"{self.name}:{label.name}"),
+                truth=Truth(xyz=label.xyz) if self._lifted else None,
+                clip=moment,
+            ),
             label,
         )
 
