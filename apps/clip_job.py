@@ -96,7 +96,7 @@ class ClipJob:
             KeyboardInterrupt: the user insisted on stopping, or stopped before the first frame.
         """
         tracker.reset()
-        info = ClipInfo(str(self.clip), self.camera, self.source.info.fps)
+        info = ClipInfo(str(self.clip), self.camera, self.source.info.fps, tracker.mode)
         recording = Recording(info, tracker.model)
         began = time.perf_counter()
         with result_folder(self._folder):

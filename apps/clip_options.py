@@ -125,10 +125,11 @@ class HandOptions:
     """Take every frame for a photograph of its own: no memory, no smoothing."""
     smooth: bool = True
     """Steady the hands over time."""
-    mode: Mode = "landmarks"
-    """What hands are made from: detected landmarks; the trained network (the paper's way); fused, both
-    fitted together, more exact on photographs at half the speed; fast, landmarks and now and then the
-    network for shape and skin; auto, fused where the network fits the hand model."""
+    mode: Mode = "auto"
+    """What hands are made from. auto: fused where the network that ships fits the hand model, else
+    landmarks. fused, detected landmarks and the trained network fitted together: most exact.
+    landmarks: most frames a second. fast, landmarks and now and then the network: nearly as quick,
+    with shape and skin from both. network: the paper's inference, to compare with."""
     network: Annotated[Path | None, given(Path, "FILE")] = None
     """Another trained network, as `python -m train` exports them."""
 

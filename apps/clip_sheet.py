@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from tracker.export.atomic import atomic_write
 from tracker.view.contact_sheet import contact_sheet
 from tracker.vision.records import Frame, TrackedHand
+from tracker.whole_file import whole_file
 
 _PICTURES: Final = 12
 _TILE_PX: Final = 320
@@ -84,7 +84,7 @@ class ClipSheet:
             [picture.caption for picture in chosen],
             tile_px=_TILE_PX,
         )
-        with atomic_write(path) as partial:
+        with whole_file(path) as partial:
             Image.fromarray(page).save(partial)
         return path
 

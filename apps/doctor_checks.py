@@ -187,6 +187,18 @@ def models() -> list[Finding]:
     return [Finding("models", "problem", answer.reason, fix)]
 
 
+def network() -> list[Finding]:
+    """The trained network; without it the tracker follows landmarks alone."""
+    answer = probe("from tracker.vision.model_files import shipped_network as s; print(s() or '')")
+    if "No module named" in answer.reason:
+        return [_unchecked("network", answer)]
+    if answer.ok and any(answer.lines):
+        return [Finding("network", "ok", "the trained network is there: mode fused by default")]
+    reason = answer.reason or "network.safetensors is not there"
+    fix = "git checkout weights/network.safetensors   (landmarks alone are used meanwhile)"
+    return [Finding("network", "warning", reason, fix)]
+
+
 def engines() -> list[Finding]:
     """What can run networks here."""
     answer = probe(
@@ -276,6 +288,7 @@ CHECKS: Final = (
     Check("packages", packages),
     Check("imports", imports),
     Check("models", models),
+    Check("network", network),
     Check("engines", engines),
     Check("cameras", cameras),
     Check("display", display),

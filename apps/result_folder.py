@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from tracker.export.atomic import make_folder, output_error
 from tracker.export.formats import EXPORTERS
 from tracker.export.recording import Recording
 from tracker.vision.records import TrackedHand
+from tracker.whole_file import make_folder, output_error
 
 
 @contextmanager

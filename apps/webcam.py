@@ -87,7 +87,7 @@ def _live(source: LiveSource, options: WebcamOptions, console: Console, stop: St
         facts = options.hand.stream_facts(live.info.timing, calibrated=known.hand_is_calibrated)
         server = stack.enter_context(serving(options.show.serve, facts, tracker.model, console))
         publisher = LivePublisher(server)
-        recorders = RecorderSwitch(lambda: _plan(options, live), tracker)
+        recorders = RecorderSwitch(lambda: _plan(options, live, tracker.mode), tracker)
         view = open_view(
             options.show.view,
             live.info.hw,
@@ -139,7 +139,7 @@ def _ready_tracker(known: Known, console: Console) -> HandTracker:
         return known.new_tracker()
 
 
-def _plan(options: WebcamOptions, live: LiveTracker) -> RecordingPlan:
+def _plan(options: WebcamOptions, live: LiveTracker, mode: str) -> RecordingPlan:
     base = options.show.record or options.show.out
     return RecordingPlan(
         folder=Path(base) / stamped(live.info.name),
@@ -147,6 +147,7 @@ def _plan(options: WebcamOptions, live: LiveTracker) -> RecordingPlan:
         source=options.source.source,
         fps=live.info.fps,
         patient=live.info.patient,
+        mode=mode,
     )
 
 

@@ -18,10 +18,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from tracker.errors import HandloomError
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.geometry.camera import Camera
 from tracker.geometry.hand_params import HandShape
 from tracker.vision.fitter import HAND_LENGTHS_M
+from tracker.whole_file import make_folder, whole_file
 
 _FORMAT: Final = "handloom-calibration/1"
 _MAX_BYTES: Final = 1 << 16
@@ -140,7 +140,7 @@ def _save(path: Path, kind: str, content: dict[str, Any]) -> Path:
     with contextlib.suppress(OSError):  # not every file system knows owners
         path.parent.chmod(0o700)
     text = json.dumps({"format": _FORMAT, kind: content}, indent=2, allow_nan=False)
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         partial.touch(mode=0o600)
         partial.write_text(text + "\n", encoding="utf-8")
     return path

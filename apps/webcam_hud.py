@@ -6,7 +6,7 @@ from tracker.geometry.camera import Camera
 from tracker.live.meter import LiveFacts
 from tracker.vision.records import TrackedHand
 
-_SHOWN_STAGES = ("wait", "read", "landmarks", "palms", "fit")
+_SHOWN_STAGES = ("wait", "read", "landmarks", "palms", "network", "fit")
 
 
 def hud_lines(

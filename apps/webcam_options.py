@@ -96,10 +96,11 @@ class LiveHandOptions:
     """How many hands are followed at once."""
     landmarks: Literal["full", "lite"] = "full"
     """Landmark model: exact, or twice as fast."""
-    mode: Mode = "landmarks"
-    """What hands are made from: detected landmarks; the trained network (the paper's way); fused, both
-    fitted together, more exact at half the speed; fast, landmarks and now and then the network for
-    shape and skin; auto, fused where the network fits the hand model."""
+    mode: Mode = "auto"
+    """What hands are made from. auto: fused where the network that ships fits the hand model, else
+    landmarks. fused, detected landmarks and the trained network fitted together: most exact.
+    landmarks: most frames a second. fast, landmarks and now and then the network: nearly as quick,
+    with shape and skin from both. network: the paper's inference, to compare with."""
     network: Annotated[Path | None, given(Path, "FILE")] = None
     """Another trained network, as `python -m train` exports them."""
     threads: Annotated[int | None, given(int, "N")] = None

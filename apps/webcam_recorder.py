@@ -43,6 +43,8 @@ class RecordingPlan:
     overlay: bool = True
     patient: bool = False
     """Let the tracker wait where the recorder is slower: for files, which can be stopped."""
+    mode: str | None = None
+    """What the tracker makes hands from."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class LiveRecorder:
         frame = tracked.frame
         if self._recording is None:
             self._first = (frame.index, frame.timestamp_s)
-            info = ClipInfo(self.plan.source, tracked.camera, self.plan.fps)
+            info = ClipInfo(self.plan.source, tracked.camera, self.plan.fps, self.plan.mode)
             self._recording = Recording(info, self._model)
         self._sizes.add(tracked.camera.hw)
         index, time_s = frame.index - self._first[0], frame.timestamp_s - self._first[1]

@@ -16,7 +16,6 @@ from apps.webcam_person import Known
 from apps.webcam_recorders import RecorderSwitch, report_line
 from apps.webcam_stream import LivePublisher
 from tracker.errors import OutputError
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.live.live_tracker import LiveTracker
 from tracker.live.pacing import SHOW_PERIOD_S
 from tracker.live.records import TrackedFrame
@@ -26,6 +25,7 @@ from tracker.view.live_view import Command, Hud, LivePicture, LiveView
 from tracker.view.overlay import draw_hands
 from tracker.view.software_renderer import SoftwareRenderer
 from tracker.vision.hand_tracker import HandTracker
+from tracker.whole_file import make_folder, whole_file
 
 _LOOK_S: Final = 1 / 60
 """How often keys are looked for while no frame comes."""
@@ -207,7 +207,7 @@ def write_screenshot(parts: Parts, tracked: TrackedFrame) -> Path:
     if rgb is None:
         rgb = draw_hands(tracked.frame.rgb, tracked.hands, tracked.camera, SoftwareRenderer())
     path = make_folder(parts.options.show.out) / f"{stamped('screenshot')}.png"
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         Image.fromarray(rgb).save(partial)
     return path
 

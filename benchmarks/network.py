@@ -26,9 +26,10 @@ from tracker.vision.engines.on_onnx import OnnxRunner
 from tracker.vision.engines.on_openvino import OpenVinoRunner
 from tracker.vision.engines.on_torch import TorchRunner
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
+from tracker.vision.model_files import shipped_network
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 from tracker.vision.network_files import read_network, write_network
-from tracker.vision.network_guide import Mode, shipped_network
+from tracker.vision.network_guide import Mode
 
 MODES: tuple[Mode, ...] = ("landmarks", "fast", "fused", "network")
 

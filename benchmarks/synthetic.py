@@ -7,10 +7,9 @@ import numpy as np
 
 from benchmarks.metric import Metric
 from tracker.geometry.hand_model import HandModel
-from tracker.geometry.zbuffer import draw_faces, project
+from tracker.geometry.zbuffer import draw_faces, draw_small_faces, project
 from train.datasets.mixing import BatchStream, StreamConfig
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
-from train.datasets.synthetic_raster import draw_small_faces
 
 _WINDOW = 40
 _GOAL_PER_S = 1000.0

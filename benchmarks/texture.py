@@ -134,7 +134,9 @@ def l1(look: Look, colors: Float[np.ndarray, "*hw 3"]) -> float:
 def _looks(files: Sequence[Path], network: Path) -> Iterator[Look]:
     """Find, reconstruct and draw the surest hand of each photograph."""
     hand = HandModel.load()
-    finder = HandTracker(HandTrackerConfig(static=True, texture_every=0, max_hands=1))
+    finder = HandTracker(
+        HandTrackerConfig(mode="landmarks", static=True, texture_every=0, max_hands=1)
+    )
     regressor = Regressor(open_engine(read_network(network, hand)), hand)
     topology = {
         "right": RasterTopology.of(hand.faces.numpy()),

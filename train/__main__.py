@@ -33,7 +33,7 @@ class Fit:
     """Train a network. Every field of the preset may follow, e.g. --batch 16 --network.input-px 160.
 
     On a GPU, from pictures that `pack` made small, in 25 minutes: --preset h200 --minutes 25
-    --out runs/h200 --export network.safetensors --data images:small synthetic --shares 0.4 0.6
+    --out runs/h200 --export network.safetensors --data images:small,lifted=yes synthetic --shares 0.4 0.6
     """
 
     out: Path

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tracker.geometry.hand_model import HandModel
+from tracker.whole_file import write_json
 from train.ablation_rows import JOINT, Budget, Row, rows
 from train.ablation_rows import Table as TableNumber
 from train.checkpoints import read_checkpoint
 from train.config import TrainConfig
-from train.datasets import open_dataset
 from train.distributed import Processes, process_group
 from train.evaluate import measure
 from train.evaluate_report import PAPER_COLUMNS
@@ -24,13 +24,12 @@ from train.presets import PRESETS, Preset
 from train.run_folder import RunFolder
 from train.sources import validation_set
 from train.trainer import Trainer
-from train.whole_file import write_json
 
 _BUDGET: Final = Budget()
-_ADVICE: Final = "choose another --out"
 _TITLES: Final = {"4": "Table 4: losses", "5": "Table 5: keypoints"}
 Result = dict[str, Any]
-"""A row's numbers by measure, and its keypoints' curves where it has a 2D branch."""
+"""A row's numbers by measure, those of the mean hand on the same pictures, and the keypoints' curves
+where it has a 2D branch."""
 
 
 def ablation(
@@ -65,7 +64,7 @@ def ablation(
                     return 130
                 results[row.words] = found
             if processes.first:
-                _report(number, out, results, budget, HandModel.load(base.hand_model))
+                _report(number, out, results, budget)
     return 0
 
 
@@ -88,8 +87,8 @@ def _result(row: Row, path: Path, processes: Processes, console: Console) -> Res
     result: Result = {}
     if processes.first:
         curves |= _curves(row, path, "after") if before is not None else {}
-        result = {"numbers": _measured(row, path), "curves": curves}
-        write_json(file, result, _ADVICE)
+        result = {**_measured(row, path), "curves": curves}
+        write_json(file, result)
     return result
 
 
@@ -124,17 +123,16 @@ def _check_same(found: TrainConfig, wanted: TrainConfig, path: Path) -> None:
         )
 
 
-def _measured(row: Row, path: Path) -> dict[str, float]:
-    """Return the numbers of a row's last network on what it never saw."""
+def _measured(row: Row, path: Path) -> dict[str, dict[str, float]]:
+    """Return the numbers of a row's last network, and of the mean hand, on what it never saw."""
     hand = HandModel.load(row.config.hand_model)
     device = pick_device(row.config.device)
     predictors = {
-        "network": NetworkPredictor.read(path / "network.safetensors", hand, "own", device)
+        "numbers": NetworkPredictor.read(path / "network.safetensors", hand, "own", device),
+        "mean hand": MeanHandPredictor(hand),
     }
-    found, _, _ = measure(
-        predictors, validation_set(row.config), row.config.network.input_px, batch=64
-    )
-    return found["network"]
+    side = row.config.network.input_px
+    return measure(predictors, validation_set(row.config), side, batch=64)[0]
 
 
 def _curves(row: Row, path: Path, when: str) -> dict[str, dict[str, Any]]:
@@ -153,31 +151,23 @@ def _curves(row: Row, path: Path, when: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _report(
-    number: TableNumber, out: Path, results: dict[str, Result], budget: Budget, hand: HandModel
-) -> None:
+def _report(number: TableNumber, out: Path, results: dict[str, Result], budget: Budget) -> None:
     """Print a table, and write it and what was drawn."""
     words = f"{budget.steps} steps of {budget.batch}; {budget.held_out}; errors in mm"
     sheet = Table("", *PAPER_COLUMNS, "2D px", title=f"{_TITLES[number]} ({words})")
-    mean = _mean_hand(hand, budget)
-    for name, numbers in {
-        "mean hand": mean,
-        **{k: r["numbers"] for k, r in results.items()},
-    }.items():
+    found = {name: {k: r[k] for k in ("numbers", "curves")} for name, r in results.items()}
+    last = list(results.values())[-1]
+    table = {"mean hand": {"numbers": last["mean hand"]}, **found}
+    for name, row in table.items():
+        numbers = row["numbers"]
         keys = (*(f"official_{key}" for key in PAPER_COLUMNS.values()), "uv_px")
         sheet.add_row(name, *(f"{numbers[key]:.3f}" if key in numbers else "" for key in keys))
     Console().print(sheet)
-    write_json(out / f"table{number}.json", {"mean hand": {"numbers": mean}, **results}, _ADVICE)
-    last = list(results.values())[-1]["curves"]
-    if last:
+    write_json(out / f"table{number}.json", table)
+    if last["curves"]:
         draw_curves(
             out / "figure4.png",
-            {name: curve["within_px"] for name, curve in last.items()},
-            {name: curve["mean_px"] for name, curve in last.items()},
+            {name: curve["within_px"] for name, curve in last["curves"].items()},
+            {name: curve["mean_px"] for name, curve in last["curves"].items()},
             "Keypoints of held-out made-up hands",
         )
-
-
-def _mean_hand(hand: HandModel, budget: Budget) -> dict[str, float]:
-    dataset = open_dataset(budget.held_out)
-    return measure({"mean": MeanHandPredictor(hand)}, dataset, 128, batch=64)[0]["mean"]

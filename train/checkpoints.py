@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import torch
 
+from tracker.whole_file import whole_file
 from train.errors import TrainingError
-from train.whole_file import whole_file
 
 FORMAT: Final = "handloom-run-1"
 _DAMAGE: Final = (
@@ -24,7 +24,7 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with whole_file(path, "free some space, or start the run in another folder") as stream:
+    with whole_file(path) as partial, partial.open("wb") as stream:
         torch.save({"format": FORMAT, **state}, stream)
 
 

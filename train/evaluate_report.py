@@ -8,8 +8,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from tracker.whole_file import write_json
 from train.evaluate_measures import ALIGNMENTS
-from train.whole_file import write_json
 
 PAPER_COLUMNS: Final = {
     "AUC_J": "auc_j",
@@ -101,4 +101,4 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    write_json(out, asdict(evaluation), "name another file with --out")
+    write_json(out, asdict(evaluation))

@@ -1,6 +1,5 @@
 """`python -m train export RUN --out FILE`: a run's network in a file small enough to ship."""
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -9,10 +8,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from tracker.errors import OutputError
 from tracker.geometry.hand_model import HandModel
 from tracker.vision.network import NetworkConfig, S2HandNetwork, decode
 from tracker.vision.network_files import read_header, read_network, write_network
+from tracker.whole_file import make_folder, whole_file
 from train.datasets.mixing import ordered_batches
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
 from train.errors import TrainingError
@@ -99,20 +98,12 @@ def write_checked(
         TrainingError: it would be too large; the message says which part is.
         OutputError: the file cannot be written.
     """
-    try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent) as scratch:
-            file = Path(scratch) / out.name
-            write_network(file, network, hand, about, half=half)
-            size = file.stat().st_size
-            if size > most_mib * MIB:
-                raise _too_large(out, network, size, half=half, most_mib=most_mib)
-            file.replace(out)
-    except OSError as problem:
-        raise OutputError(
-            f"network {str(out)!r} cannot be written ({problem.strerror or problem}); name another "
-            "file"
-        ) from problem
+    make_folder(out.parent)
+    with whole_file(out) as partial:
+        write_network(partial, network, hand, about, half=half)
+        size = partial.stat().st_size
+        if size > most_mib * MIB:
+            raise _too_large(out, network, size, half=half, most_mib=most_mib)
     return size
 
 

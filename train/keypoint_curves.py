@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from tracker.whole_file import whole_file
 from train.datasets.mixing import ordered_batches
 from train.datasets.sample import Dataset
 from train.objective import LOSS_PX
 from train.trainer import Trainer
-from train.whole_file import whole_file
 
 FARTHEST_PX: Final = 40
 """End of the curves, in pixels of a 224 pixel crop."""
@@ -73,5 +73,5 @@ def draw_curves(
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
-    with whole_file(path, "choose another --out") as stream:
-        figure.savefig(stream, format="png", dpi=150)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=150)

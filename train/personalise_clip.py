@@ -5,6 +5,7 @@ confidence come from the labeller, as for any other training picture. The tracke
 is kept too: it is the only idea of depth that a clip without labels gives.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +14,27 @@ from typing import Final
 
 import av
 import av.error
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from tracker.geometry.camera import ASSUMED_FOV_DEG, Camera
 from tracker.vision.crops import roi_from_landmarks
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
-from tracker.vision.records import Frame, Roi, TrackedHand
+from tracker.vision.records import Frame, TrackedHand
 from train.datasets.image_folder import LEAST_CONFIDENCE
 from train.datasets.keypoint_files import HandLabel
-from train.datasets.sample import DatasetError, Sample, Truth, mirrored, without_unseen
+from train.datasets.sample import (
+    DatasetError,
+    Sample,
+    SampleError,
+    Truth,
+    mirrored,
+    without_unseen,
+)
 from train.datasets.video_frames import video_frames
 from train.errors import TrainingError
 from train.label_hands import HandLabeller
+from train.pack_crop import crop_hand
 from train.personalise_person import Sighting, choose_person
 
 MOST_FOLLOWED: Final = 1200
@@ -36,8 +44,7 @@ MOST_HANDS: Final = 500
 FEWEST_HANDS: Final = 40
 """Hands without which nothing can be learned and measured."""
 _MOST_FRAME_HANDS: Final = 4
-_WINDOW: Final = 1.85  # of the region: enough for every turn and the largest jitter
-_SHARPNESS: Final = 2.0
+_SHARPNESS: Final = 2
 """Pixels kept of a hand, in sides of the network's crop along its region."""
 _SMALLEST_PX: Final = 48.0
 _DEFAULT_FPS: Final = 30.0
@@ -179,6 +186,7 @@ class _Reader:
         self._tracker = HandTracker(
             HandTrackerConfig(
                 max_hands=_MOST_FRAME_HANDS,
+                mode="landmarks",  # the network must not learn what it says itself
                 hand_model=None if config.hand_model is None else str(config.hand_model),
                 smoothing=None,
                 texture_every=0,
@@ -210,47 +218,29 @@ class _Reader:
                 continue
             label = self._labeller.look(frame.rgb, flipped, roi, f"{self._name}#{frame.index}")
             if label is not None and label.confidence.mean() >= LEAST_CONFIDENCE:
-                self.hands.append(self._kept(frame, camera, hand, label))
+                # A hand that is nearly outside has too few joints to say where it is.
+                with contextlib.suppress(SampleError):
+                    self.hands.append(self._kept(frame, camera, hand, label))
         # Two hands in every frame, or a clip longer than it says: keep every second moment.
         if len(self.hands) > 2 * MOST_HANDS:
             self._look_every *= 2
             self.hands = [h for h in self.hands if h.frame % self._look_every == 0]
 
     def _kept(self, frame: Frame, camera: Camera, hand: TrackedHand, label: HandLabel) -> SeenHand:
-        roi = roi_from_landmarks(label.uv)
-        rgb, window_from_frame = _window(frame.rgb, roi, _SHARPNESS * self._config.input_px)
-        sample = Sample(
-            rgb,
-            window_from_frame @ camera.K,
-            without_unseen(label.uv, label.confidence) @ window_from_frame[:2, :2]
-            + window_from_frame[:2, 2],
+        whole = Sample(
+            frame.rgb,
+            camera.K,
+            without_unseen(label.uv, label.confidence),
             label.confidence,
             f"{self._name}#{frame.index}",
             Truth(xyz=hand.joints.astype(np.float64)),
             clip=(f"{self._name}:{hand.side}", frame.index),
         )
+        part = crop_hand(whole, replace(label, uv=whole.uv), _SHARPNESS * self._config.input_px)
+        sample = replace(whole, rgb=part.rgb, K=part.label.K, uv=part.label.uv)
         return SeenHand(
             mirrored(sample) if hand.side == "left" else sample,
             *(hand.track_id, hand.side, frame.index, frame.timestamp_s),
             hand.params.betas,
             hand.params.scale,
         )
-
-
-def _window(
-    rgb: UInt8[np.ndarray, "h w 3"], roi: Roi, most_px: float
-) -> tuple[UInt8[np.ndarray, "h2 w2 3"], Float[np.ndarray, "3 3"]]:
-    """Return the picture around a region, no finer than needed, and its pixels from the frame's."""
-    wh = np.array([rgb.shape[1], rgb.shape[0]])
-    half = roi.size_px * _WINDOW / 2
-    low = np.floor(roi.center_uv - half).clip(0, wh - 1).astype(int)
-    high = np.ceil(roi.center_uv + half).clip(low + 1, wh).astype(int)
-    part = np.ascontiguousarray(rgb[low[1] : high[1], low[0] : high[0]])
-    shrink = min(1.0, most_px / roi.size_px)
-    if shrink < 1:
-        small = tuple(max(1, round(shrink * int(side))) for side in high - low)
-        part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-    ratio = np.array([part.shape[1], part.shape[0]]) / (high - low)
-    return part, np.array(
-        [[ratio[0], 0, -ratio[0] * low[0]], [0, ratio[1], -ratio[1] * low[1]], [0, 0, 1]]
-    )

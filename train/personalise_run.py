@@ -15,16 +15,18 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tracker.errors import OutputError
 from tracker.geometry.hand_model import HandModel
 from tracker.stop_request import StopRequest
 from tracker.vision.network import S2HandNetwork
 from tracker.vision.network_files import read_network, write_network
+from tracker.whole_file import make_folder, write_json
 from train.datasets.mixing import ordered_batches
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
+from train.objective import Objective
 from train.personalise_clip import PersonClip, ReadConfig, held_out_blocks, read_person
 from train.personalise_fit import FitConfig, PersonTrainer, pace_of
 from train.personalise_measure import Measured, change_percent, compare, measure_others
+from train.personalise_mix import between, share_to_keep
 from train.personalise_network import (
     PersonStart,
     raw_size,
@@ -33,18 +35,16 @@ from train.personalise_network import (
 )
 from train.personalise_sheet import write_sheet
 from train.progress import counting_progress
-from train.whole_file import write_json
 
 NETWORK_NAME: Final = "personal.safetensors"
 SHEET_NAME: Final = "before_after.png"
 NUMBERS_NAME: Final = "numbers.json"
-_ADVICE: Final = "name another folder with --out"
 _OTHERS: Final = 96
 """Made-up hands of other people that both networks are measured on."""
 _OTHERS_SEED: Final = 900_001
 _LEAST_SHARE: Final = 0.5
 """Of the time, for the learning, however long the reading took."""
-_MEASURING_S: Final = 15.0
+_MEASURING_S: Final = 25.0
 _MOST_BETA: Final = 2.0
 _MOST_LOG_SCALE: Final = 0.3
 """Bounds of the person's first shape and size: beyond, the tracker's fits have gone astray."""
@@ -86,6 +86,8 @@ class Outcome:
     steps: int
     stopped: bool
     """Whether the user ended the learning early."""
+    share: float
+    """Of what was learned, how much is kept (`personalise_mix`)."""
     before: Measured
     after: Measured
     others_mm: tuple[float, float]
@@ -108,9 +110,9 @@ def run(config: PersonaliseConfig, console: Console) -> Outcome:
     began_s = time.monotonic()
     hand = HandModel.load(None if config.hand_model is None else str(config.hand_model))
     before = read_network(config.network, hand)
-    _make_folder(config.out)
+    make_folder(config.out)  # now, so that a mistake is told before the work
     clip = _read(config, before.config.input_px, console)
-    learning, aside = (clip.part(part) for part in held_out_blocks([h.time_s for h in clip.hands]))
+    learning, aside = _parts(clip)
     network = copy.deepcopy(before)
     twin = with_person(network, person_start(before, learning))
     trainer = PersonTrainer(network, twin, hand, learning, config.fit, config.hand_model)
@@ -118,11 +120,20 @@ def run(config: PersonaliseConfig, console: Console) -> Outcome:
     seconds = max(whole_s - spent_s - _MEASURING_S, _LEAST_SHARE * whole_s)
     stopped = _learn(trainer, seconds, config.steps, console)
     with console.status("measuring"):
-        outcome = _measured(config, trainer, (before, twin), clip, (learning, aside), stopped)
-        objective, pair = trainer.objective, (outcome.before, outcome.after)
-        write_sheet(config.out / SHEET_NAME, objective, (before, twin), aside, pair)
-        _write(config, outcome, twin, hand)
+        share = share_to_keep(trainer.objective, before, twin, config.hand_model)
+        after = between(before, twin, share)
+        ended = (trainer.steps, stopped, share)
+        outcome = _measured(config, trainer.objective, (before, after), clip, ended)
+        pair = (outcome.before, outcome.after)
+        write_sheet(config.out / SHEET_NAME, trainer.objective, (before, after), aside, pair)
+        _write(config, outcome, after, hand)
     return outcome
+
+
+def _parts(clip: PersonClip) -> tuple[PersonClip, PersonClip]:
+    """Return what is learned from, and what is kept aside."""
+    learning, aside = held_out_blocks([hand.time_s for hand in clip.hands])
+    return clip.part(learning), clip.part(aside)
 
 
 def person_start(network: S2HandNetwork, clip: PersonClip) -> PersonStart:
@@ -138,16 +149,6 @@ def person_start(network: S2HandNetwork, clip: PersonClip) -> PersonStart:
         torch.tensor([raw_size(scale, paper=network.config.paper)]),
         torch.cat(textures).mean(0),
     )
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder now, so that a mistake is told before the work."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise OutputError(
-            f"folder {folder} cannot be made ({problem.strerror or problem}); {_ADVICE}"
-        ) from problem
 
 
 def _read(config: PersonaliseConfig, input_px: int, console: Console) -> PersonClip:
@@ -184,22 +185,21 @@ def _learn(trainer: PersonTrainer, seconds: float, steps: int | None, console: C
 
 def _measured(
     config: PersonaliseConfig,
-    trainer: PersonTrainer,
+    objective: Objective,
     networks: tuple[S2HandNetwork, S2HandNetwork],
     clip: PersonClip,
-    parts: tuple[PersonClip, PersonClip],
-    stopped: bool,
+    ended: tuple[int, bool, float],
 ) -> Outcome:
     side = networks[0].config.input_px
     others = SyntheticHands(
         SyntheticConfig(side, _OTHERS_SEED, _OTHERS, hand_model=config.hand_model)
     )
-    learning, aside = parts
+    learning, aside = _parts(clip)
     return Outcome(
         clip,
-        *(len(learning), len(aside), trainer.steps, stopped),
-        *compare(trainer.objective, *networks, aside),
-        measure_others(trainer.objective, *networks, others),
+        *(len(learning), len(aside), *ended),
+        *compare(objective, *networks, aside),
+        measure_others(objective, *networks, others),
     )
 
 
@@ -221,6 +221,7 @@ def _write(
         "started_from": {"file": config.network.name, "sha256": start},
         "steps": outcome.steps,
         "stopped_early": outcome.stopped,
+        "share_kept": outcome.share,
         "seed": config.fit.seed,
         "person": person,
         "before": _finite(outcome.before),
@@ -229,13 +230,14 @@ def _write(
         "others_pa_mpjpe_mm": dict(zip(("before", "after"), outcome.others_mm, strict=True)),
         "better": outcome.better,
     }
-    write_json(config.out / NUMBERS_NAME, numbers, _ADVICE)
+    write_json(config.out / NUMBERS_NAME, numbers)
     if outcome.better:
         about = {
             "made_by": "python -m train personalise",
             "clip": config.clip.name,
             "started_from": start,
             "steps": str(outcome.steps),
+            "share_kept": f"{outcome.share:g}",
             "person": json.dumps(person),
         }
         write_network(config.out / NETWORK_NAME, twin, hand, about, half=True)

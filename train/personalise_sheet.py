@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from tracker.vision.network import S2HandNetwork
+from tracker.whole_file import whole_file
 from train.datasets.mixing import ordered_batches
 from train.objective import Objective
 from train.panels import panel
 from train.personalise_clip import PersonClip
 from train.personalise_measure import Measured
-from train.whole_file import whole_file
 
 _ROWS: Final = 6
 _HEADER_PX: Final = 56
@@ -50,8 +50,8 @@ def write_sheet(
     sheet = np.concatenate([halves[0], gap, halves[1]], 1)
     done, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     assert done
-    with whole_file(path, "name another folder with --out") as stream:
-        stream.write(png.tobytes())
+    with whole_file(path) as partial:
+        partial.write_bytes(png.tobytes())
 
 
 def _enlarged(picture: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import torch
 
-from tracker.errors import OutputError
+from tracker.whole_file import output_error
 from train.config import TrainConfig
 from train.errors import TrainingError
 
@@ -52,10 +52,7 @@ class RunFolder:
             # Last, because a folder with it counts as a run.
             folder.config.write_text(config.to_json(), "utf-8")
         except OSError as problem:
-            raise OutputError(
-                f"cannot write the run folder {path} ({problem.strerror or problem}); choose "
-                "another --out"
-            ) from problem
+            raise output_error(path, problem) from problem
         return folder
 
     def check_new(self) -> None:

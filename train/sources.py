@@ -6,7 +6,7 @@ from pathlib import Path
 from train.augment import Augmentation
 from train.config import TrainConfig
 from train.datasets import open_dataset
-from train.datasets.mixing import BatchStream, StreamConfig
+from train.datasets.mixing import BatchStream, Stream, StreamConfig
 from train.datasets.process_stream import ProcessStream
 from train.datasets.sample import Dataset, DatasetError
 from train.distributed import Processes, this_process
@@ -15,7 +15,7 @@ from train.predictor import pick_device
 from train.temporal import TEMPORAL, TRIPLE
 
 
-def training_stream(config: TrainConfig, start_step: int) -> BatchStream | ProcessStream:
+def training_stream(config: TrainConfig, start_step: int) -> Stream:
     """Open the training data; the batch of a step is always the same, and shared by all processes.
 
     For a GPU several workers are processes, for a processor threads.

@@ -13,8 +13,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 from jaxtyping import Float
 
+from tracker.whole_file import whole_file
 from train.errors import TrainingError
-from train.whole_file import whole_file
 
 INSIDE: Final = "pred.json"
 _DECIMALS: Final = 6
@@ -46,8 +46,7 @@ def write_submission(path: Path, answers: Answers) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    advice = "free some space, or name another file with --out"
-    with whole_file(path, advice) as stream, ZipFile(stream, "w") as archive:
+    with whole_file(path) as partial, ZipFile(partial, "w") as archive:
         entry = ZipInfo(INSIDE, _EPOCH)
         entry.compress_type = ZIP_DEFLATED
         with archive.open(entry, "w", force_zip64=True) as inside:

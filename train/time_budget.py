@@ -11,7 +11,7 @@ import dataclasses
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,7 @@ from tracker.geometry.hand_model import HandModel
 from train.batch import TrainBatch
 from train.checkpoints import write_checkpoint
 from train.config import TrainConfig
-from train.datasets.mixing import BatchStream, ordered_batches
-from train.datasets.process_stream import ProcessStream
+from train.datasets.mixing import Stream, ordered_batches
 from train.distributed import PeerRefusedError, this_process
 from train.errors import TrainingError
 from train.panels import panel
@@ -49,8 +48,6 @@ _LONGEST_WARMUP: Final = 0.1
 _LONGEST_MEMORY: Final = 0.08
 """Of a run: beyond this, the running mean of the weights forgets sooner."""
 _ENDLESS_EPOCHS: Final = 1e6
-
-Stream = BatchStream | ProcessStream
 
 
 @dataclass(frozen=True)
@@ -210,25 +207,28 @@ def _step_s(trainer: Trainer, stream: Stream, stage: int, window_s: float) -> fl
     # Batches that were made ahead would make the loader look quicker than it is.
     for _ in range(stream.depth + 3):
         trainer.advance(next(stream).to(trainer.device))
-    done, then = 0, _now(trainer)
-    enough = False
-    while not trainer.processes.any(enough):
-        trainer.advance(next(stream).to(trainer.device))
-        done += 1
-        enough = done >= _FEWEST_TIMED and time.perf_counter() - then >= window_s
-    return (_now(trainer) - then) / done
+    return _each_s(
+        trainer,
+        lambda: trainer.advance(next(stream).to(trainer.device)),
+        (_FEWEST_TIMED, window_s),
+    )
 
 
 def _loading_s(trainer: Trainer, stream: Stream, window_s: float) -> float:
     """Return how often a batch comes where nobody trains; the steps cannot be quicker for long."""
     for _ in range(stream.depth):
         next(stream)
-    done, then, enough = 0, time.perf_counter(), False
+    return _each_s(trainer, lambda: next(stream), (stream.depth, window_s))
+
+
+def _each_s(trainer: Trainer, once: Callable[[], object], least: tuple[int, float]) -> float:
+    """Return what a call takes, from so many calls and seconds at least; all processes stop together."""
+    done, then, enough = 0, _now(trainer), False
     while not trainer.processes.any(enough):
-        next(stream)
+        once()
         done += 1
-        enough = done >= stream.depth and time.perf_counter() - then >= window_s
-    return (time.perf_counter() - then) / done
+        enough = done >= least[0] and time.perf_counter() - then >= least[1]
+    return (_now(trainer) - then) / done
 
 
 def _others_s(trainer: Trainer, batch: TrainBatch, out: Path, window_s: float) -> list[float]:

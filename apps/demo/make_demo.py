@@ -17,10 +17,10 @@ from jaxtyping import Float
 from rich.progress import track
 
 from apps.demo.scene import CAMERA, FPS, FRAME_COUNT, SIDES, PlacedHand, Scene
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.npz import export_npz
 from tracker.export.recording import ClipInfo, Recording
 from tracker.vision.records import TrackedHand, TrackState
+from tracker.whole_file import make_folder, whole_file
 
 HERE: Final = Path(__file__).resolve().parent
 MARGIN_PX: Final = 12
@@ -80,7 +80,7 @@ def _share(hand: PlacedHand, margin_px: float) -> float:
 
 def write_truth(truth: Recording, path: Path) -> None:
     """Write the truth as a compressed `hands.npz`."""
-    with tempfile.TemporaryDirectory() as folder, atomic_write(path) as partial:
+    with tempfile.TemporaryDirectory() as folder, whole_file(path) as partial:
         (plain,) = export_npz(truth, Path(folder))
         with np.load(plain) as arrays, zipfile.ZipFile(partial, "w") as packed:
             for name in arrays.files:
@@ -97,7 +97,7 @@ def write_truth(truth: Recording, path: Path) -> None:
 def write_clip(scene: Scene, path: Path) -> None:
     """Draw and encode all frames (H.264), smaller and more slowly than `tracker.export.video` does."""
     with (
-        atomic_write(path) as partial,
+        whole_file(path) as partial,
         av.open(str(partial), "w", options={"movflags": "faststart"}) as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(FPS), options=_ENCODING)

@@ -17,7 +17,6 @@ from PIL import Image
 
 from apps.clip_options import ClipOptions, OutputOptions, PictureOptions
 from apps.video_to_mesh import video_to_mesh
-from tracker.export import atomic
 from tracker.export.npz import read_npz
 from tracker.geometry.camera import Camera
 from tracker.live.sources import open_source
@@ -59,7 +58,9 @@ def result(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_clip_gives_its_files_and_nothing_else(result: Path) -> None:
-    tracks = json.loads((result / "summary.json").read_text())["tracks"]
+    summary = json.loads((result / "summary.json").read_text())
+    assert summary["processing"]["mode"] == "fused"  # what `auto` came to
+    tracks = summary["tracks"]
     motion = {f"hand_{track['side']}_{track['track_id']}.bvh" for track in tracks}
     whole = {"hands.npz", "hands.glb", "joints.csv", "joints.jsonl", "summary.json"}
     assert files_in(result) == whole | motion | {"overlay.mp4", "contact_sheet.png"}
@@ -312,7 +313,7 @@ def test_a_disk_that_fills_up_leaves_whole_files_and_no_summary(
         if len(flushed) == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", flush)
+    monkeypatch.setattr("tracker.whole_file.os.fsync", flush)
     said = run(*options)
     assert said.code == 2
     assert "hands.npz: the disk is full; free some space" in said.said

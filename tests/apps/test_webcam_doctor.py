@@ -11,7 +11,7 @@ import pytest
 
 from apps import doctor_checks
 from apps.doctor_checks import CHECKS, Check, Finding
-from apps.doctor_probes import probe
+from apps.doctor_probes import Answer, probe
 from apps.webcam_doctor import examine, main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -107,6 +107,18 @@ def test_a_full_disk_is_noticed(monkeypatch):
     usage = shutil.disk_usage(".")._replace(free=10**8)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert doctor_checks.space()[0].verdict == "warning"
+
+
+def test_a_network_that_is_damaged_or_not_there_is_a_warning(monkeypatch):
+    (whole,) = doctor_checks.network()
+    assert whole.verdict == "ok"
+    answers = iter([Answer(False, (), "network 'n' is not the one"), Answer(True, ("",))])
+    monkeypatch.setattr(doctor_checks, "probe", lambda _: next(answers))
+    for words in ("not the one", "not there"):
+        (finding,) = doctor_checks.network()
+        assert finding.verdict == "warning"
+        assert words in finding.found
+        assert "weights/network.safetensors" in finding.fix
 
 
 def test_models_that_are_damaged_are_a_problem(monkeypatch, tmp_path: Path):

@@ -23,7 +23,7 @@ def test_counts_timing_and_files(two_hands: Recording, tmp_path: Path) -> None:
     assert summary["frames_with_hand"] == 58
     assert summary["states"]["lost"] == 1
     assert sum(summary["states"].values()) == summary["hand_rows"] == 96
-    assert summary["processing"] == {"elapsed_s": 4.0, "fps": 15.0}
+    assert summary["processing"] == {"mode": None, "elapsed_s": 4.0, "fps": 15.0}
     assert summary["clip"]["duration_s"] == pytest.approx(60 / 25)
     assert summary["files"] == ["hands.npz", "meshes/000002_right_1.obj"]
     assert [(t["track_id"], t["side"], t["rows"]) for t in summary["tracks"]] == [

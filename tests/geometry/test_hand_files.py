@@ -220,10 +220,10 @@ class TestRefusals:
         assert list(tmp_path.iterdir()) == []
 
     def test_unwritable_places_are_named(self, tmp_path, small_hand):
-        with pytest.raises(OutputError, match=r"gone/x\.npz' cannot be written"):
+        with pytest.raises(OutputError, match=r"cannot write .*gone/x\.npz"):
             write_hand_file(tmp_path / "gone" / "x.npz", small_hand)
         (tmp_path / "folder.npz").mkdir()
-        with pytest.raises(OutputError, match="name another file"):
+        with pytest.raises(OutputError, match="a folder stands where the file"):
             write_hand_file(tmp_path / "folder.npz", small_hand)
         assert [p.name for p in tmp_path.iterdir()] == ["folder.npz"]
 

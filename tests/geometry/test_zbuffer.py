@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tracker.geometry.camera import Camera
+from tracker.geometry.hand_files import read_hand_file
 from tracker.geometry.zbuffer import (
     NEAR_M,
     box_of,
+    draw_faces,
+    draw_small_faces,
     project,
     rasterise,
     vertex_normals,
@@ -196,3 +199,22 @@ def test_normals_weigh_faces_by_area_and_leave_loose_vertices_at_zero():
     normals = vertex_normals(xyz, faces)
     np.testing.assert_allclose(normals[0], np.array([1, 0, 2]) / np.sqrt(5), atol=1e-6)
     assert (normals[4] == 0).all()
+
+
+def test_small_faces_are_drawn_like_all_others(rng: np.random.Generator):
+    arrays = read_hand_file()
+    for _ in range(5):
+        turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+        turn[:, 0] *= np.linalg.det(turn)
+        uvw = project(arrays.v_template @ turn.T + [0, 0, 0.5], np.diag([500.0, 500, 1]))
+        uvw[:, :2] += 90
+        faces = np.ascontiguousarray(arrays.f, np.int32)
+        ids, depths = [np.full((200, 180), -1, np.int32) for _ in range(2)], []
+        for id_map, draw in zip(ids, (draw_faces, draw_small_faces), strict=True):
+            depth = np.zeros((200, 180), np.float32)
+            where = (0, 0) if draw is draw_faces else ()
+            draw(uvw, faces, *where, id_map, depth)
+            depths.append(depth)
+        assert (ids[0] >= 0).sum() > 1000
+        assert (ids[0] == ids[1]).mean() > 0.999
+        np.testing.assert_allclose(depths[0], depths[1], rtol=1e-3, atol=3e-3)

@@ -10,13 +10,12 @@ from tracker.geometry.camera import Camera
 from tracker.geometry.hand_files import read_hand_file
 from tracker.geometry.hand_model import HandModel
 from tracker.geometry.topology import edge_faces
-from tracker.geometry.zbuffer import draw_faces, project, rasterise
+from tracker.geometry.zbuffer import rasterise
 from train.crop_view import RoiJitter
 from train.datasets.sample import DatasetError, Sample
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
 from train.datasets.synthetic_arm import ArmTopology
 from train.datasets.synthetic_keypoints import KeypointNoise
-from train.datasets.synthetic_raster import draw_small_faces
 from train.datasets.synthetic_scene import SceneChances, SceneMaker
 from train.datasets.synthetic_things import SHAPES
 
@@ -206,25 +205,6 @@ def test_things_are_closed_and_the_right_way_out(name: str):
     a, b, c = (shape.vertices[shape.faces[:, k]].astype(float) for k in range(3))
     volume = (np.cross(a, b) * c).sum() / 6
     assert 0.7 * 4.18 < volume <= 8.001
-
-
-def test_the_fast_rasteriser_agrees_with_the_library(rng: np.random.Generator):
-    arrays = read_hand_file()
-    for _ in range(5):
-        turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
-        turn[:, 0] *= np.linalg.det(turn)
-        uvw = project(arrays.v_template @ turn.T + [0, 0, 0.5], np.diag([500.0, 500, 1]))
-        uvw[:, :2] += 90
-        faces = np.ascontiguousarray(arrays.f, np.int32)
-        ids, depths = [np.full((200, 180), -1, np.int32) for _ in range(2)], []
-        for id_map, draw in zip(ids, (draw_faces, draw_small_faces), strict=True):
-            depth = np.zeros((200, 180), np.float32)
-            where = (0, 0) if draw is draw_faces else ()
-            draw(uvw, faces, *where, id_map, depth)
-            depths.append(depth)
-        assert (ids[0] >= 0).sum() > 1000
-        assert (ids[0] == ids[1]).mean() > 0.999
-        np.testing.assert_allclose(depths[0], depths[1], rtol=1e-3, atol=3e-3)
 
 
 @pytest.mark.parametrize("wrong", [{"size_px": 8}, {"count": 0}])

@@ -15,12 +15,13 @@ import torch
 from rich.console import Console
 
 import train.personalise_clip as reading
+import train.personalise_mix as mixing
 import train.personalise_run as work
 from tracker.geometry.hand_model import HandModel
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
+from tracker.vision.model_files import shipped_network
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 from tracker.vision.network_files import read_header, read_network, write_network
-from tracker.vision.network_guide import shipped_network
 from tracker.vision.records import Frame
 from train.__main__ import main
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
@@ -28,7 +29,8 @@ from train.datasets.video_frames import video_frames
 from train.personalise import report
 from train.personalise_clip import PersonClip, ReadConfig, SeenHand, read_person
 from train.personalise_fit import FitConfig, PersonTrainer
-from train.personalise_measure import Measured, compare
+from train.personalise_measure import Measured, compare, measure_others
+from train.personalise_mix import between, share_to_keep
 from train.personalise_network import with_person
 from train.personalise_run import PersonaliseConfig, person_start, run
 
@@ -129,8 +131,33 @@ def test_the_same_seed_learns_the_same(shipped, hand, filmed):
     assert not torch.equal(ends[0], ends[2])
 
 
+@pytest.mark.parametrize(("allowed", "kept"), [(9.0, 1.0), (0.02, None), (-0.9, 0.0)])
+def test_as_much_is_kept_as_others_allow(shipped, hand, filmed, monkeypatch, allowed, kept):
+    monkeypatch.setattr(mixing, "_HANDS", 16)
+    monkeypatch.setattr(mixing, "MOST_FORGOTTEN", allowed)
+    network, trainer = trainer_of(shipped, hand, filmed)
+    trainer.close()
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for layer in (network.geometry.trunk[0], network.geometry.pose[0]):
+            noise = torch.randn(layer.weight.shape, generator=rng)
+            layer.weight += layer.weight.std() * noise
+    share = share_to_keep(trainer.objective, shipped, trainer.twin)
+    assert share == kept or (kept is None and 0 < share < 1)
+
+    def worse_by(share: float) -> float:
+        made = SyntheticHands(SyntheticConfig(size_px=128, seed=mixing._SEED, count=16))
+        mixed = between(shipped, trainer.twin, share)
+        old, new = measure_others(trainer.objective, shipped, mixed, made)
+        return new / old - 1
+
+    if kept is None:
+        assert worse_by(share) <= allowed < worse_by(share + 0.1)
+
+
 def test_from_clip_to_tracker(clip_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(work, "_OTHERS", 8)
+    monkeypatch.setattr(mixing, "_HANDS", 32)
     out = tmp_path / "me"
     status = main(["personalise", str(clip_file), "--out", str(out), "--steps", "12"])
     told = capsys.readouterr().err
@@ -141,6 +168,7 @@ def test_from_clip_to_tracker(clip_file, tmp_path, capsys, monkeypatch):
     numbers = json.loads((out / "numbers.json").read_text())
     assert numbers["after"]["reprojection_percent"] < numbers["before"]["reprojection_percent"]
     assert numbers["steps"] == 12
+    assert read_header(file).about["share_kept"] == f"{numbers['share_kept']:g}"
     assert json.loads(read_header(file).about["person"]) == numbers["person"]
     assert sorted(p.name for p in out.iterdir()) == sorted(
         ["personal.safetensors", "before_after.png", "numbers.json"]
@@ -157,6 +185,7 @@ def ready(filmed: PersonClip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clip has been read already."""
     monkeypatch.setattr(work, "read_person", lambda *_: filmed)
     monkeypatch.setattr(work, "_OTHERS", 8)
+    monkeypatch.setattr(mixing, "_HANDS", 8)
 
 
 def quiet() -> Console:
@@ -217,7 +246,7 @@ def test_a_network_without_colours_or_maps_can_be_personal_too(ready, tmp_path, 
         (["{tmp}/short.mp4"], "only"),
         (["{tmp}/short.mp4", "--network", "{tmp}/noise.mp4"], "network"),
         (["{tmp}/short.mp4", "--network", "{tmp}/other.safetensors"], "was trained for the hand"),
-        (["{tmp}/short.mp4", "--out", "{tmp}/noise.mp4"], "cannot be made"),
+        (["{tmp}/short.mp4", "--out", "{tmp}/noise.mp4"], "a file stands where a folder"),
         (["{tmp}/short.mp4", "--minutes", "0"], "--minutes"),
         (["{tmp}/short.mp4", "--steps", "0"], "--steps"),
         (["{tmp}/short.mp4", "--fov", "500"], "--fov"),

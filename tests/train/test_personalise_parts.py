@@ -1,5 +1,6 @@
 """Whose hands, which blocks, and what stays with a person."""
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tracker.geometry.hand_model import HandModel
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 from tracker.vision.network_files import read_network, write_network
 from train.personalise_clip import held_out_blocks
+from train.personalise_mix import between
 from train.personalise_network import (
     PersonStart,
     raw_size,
@@ -102,6 +104,28 @@ def test_only_what_stays_with_the_person_is_new_and_can_be_learned(network):
         id(p) for p in (*shape_parameters(twin), skin_parameter(twin)) if p is not None
     }
     assert said_shape(twin)[1] == pytest.approx(1.1, abs=1e-5)
+
+
+@torch.no_grad()
+def test_the_way_from_before_to_after(network, rng):
+    learned = copy.deepcopy(network)
+    for parameter in learned.parameters():
+        parameter += 0.01
+    for layers in (learned.geometry.trunk[1], learned.geometry.trunk[4]):
+        layers.running_mean += 1
+    twin = twin_of(learned)
+    rgb = torch.from_numpy(rng.random((2, 3, 128, 128), np.float32))
+    none, half, whole = (between(network, twin, share) for share in (0.0, 0.5, 1.0))
+    assert torch.equal(whole(rgb).pose, twin(rgb).pose)
+    assert not torch.equal(twin(rgb).pose, network(rgb).pose)
+    none.encoder = network.encoder  # it rests when a network learns, so it is no part of the way
+    assert torch.equal(none(rgb).pose, network(rgb).pose)
+    for part in ("geometry.trunk.0.weight", "geometry.trunk.1.running_mean"):
+        start, end = network.state_dict()[part], twin.state_dict()[part]
+        torch.testing.assert_close(half.state_dict()[part], (start + end) / 2)
+    assert torch.equal(half(rgb).betas, 0.5 * BETAS.expand(2, 10))
+    assert none(rgb).scale.tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert torch.equal(half(rgb).texture, twin(rgb).texture)
 
 
 @torch.no_grad()

@@ -28,9 +28,9 @@ from tracker.vision.engines.program import (
     half_program,
     portable_program,
 )
+from tracker.vision.model_files import shipped_network
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 from tracker.vision.network_files import read_network, write_network
-from tracker.vision.network_guide import shipped_network
 from train.datasets.synthetic import SyntheticConfig, SyntheticHands
 
 CROPS = 100

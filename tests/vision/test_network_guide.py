@@ -1,6 +1,8 @@
 """The network inside the tracker: modes, what they make of a hand, and what goes wrong in one line."""
 
+import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from benchmarks import demo_clip
 from tracker.errors import ModelFileError
 from tracker.geometry.hand_model import HandModel
 from tracker.geometry.hand_params import HandShape
-from tracker.vision import network_guide
+from tracker.vision import model_files, network_guide
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
 from tracker.vision.network import NetworkConfig, S2HandNetwork
 from tracker.vision.network_files import write_network
@@ -52,7 +54,7 @@ def joints(tracker: HandTracker, frames: list[Frame]) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def plain(frames: list[Frame]) -> dict[str, np.ndarray]:
-    return joints(HandTracker(), frames)
+    return joints(HandTracker(HandTrackerConfig(mode="landmarks")), frames)
 
 
 def spread_mm(joints: np.ndarray, other: np.ndarray) -> float:
@@ -75,9 +77,10 @@ def test_fused_hands_stay_with_what_is_seen(file, frames, plain):
 
 
 def test_the_networks_time_is_told_where_there_is_one(file, frames):
-    for tracker in (HandTracker(), HandTracker(config(file, mode="fused"))):
+    for plain in (HandTrackerConfig(mode="landmarks"), config(file, mode="fused")):
+        tracker = HandTracker(plain)
         tracker(frames[0])
-        assert ("network" in tracker.stages_ms) == (tracker.config.mode == "fused")
+        assert ("network" in tracker.stages_ms) == (tracker.mode == "fused")
         assert all(ms >= 0 for ms in tracker.stages_ms.values())
 
 
@@ -119,6 +122,16 @@ def test_fused_hands_take_turns_and_keep_the_last_look_for_one_frame(file, frame
         tracker(blank)
     assert all(guide.guess(number, None) is None for number in numbers)
     assert guide.seen(numbers[0]) is not None
+
+
+def test_warming_up_looks_once_and_remembers_nothing(file, monkeypatch):
+    for mode in ("network", "fused", "fast"):
+        tracker = HandTracker(config(file, mode=mode))
+        seen, guide = watched(tracker, monkeypatch), tracker._guide
+        tracker.warmup()
+        assert seen == [1]
+        assert guide is not None
+        assert guide.seen(0) is None
 
 
 def test_one_hand_is_looked_at_in_every_frame(file, frames, monkeypatch):
@@ -171,9 +184,9 @@ def test_a_network_that_is_not_there_or_broken_says_so_in_one_line(file, tmp_pat
 @pytest.fixture
 def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder that stands for the one with Handloom's own weights."""
-    monkeypatch.setattr(network_guide, "search_folders", lambda: [tmp_path])
-    monkeypatch.setattr(network_guide, "manifest", dict)
-    return tmp_path / network_guide.DEFAULT_FILE
+    monkeypatch.setattr(model_files, "search_folders", lambda: [tmp_path])
+    monkeypatch.setattr(model_files, "manifest", dict)
+    return tmp_path / model_files.NETWORK_FILE
 
 
 def choice(mode: network_guide.Mode) -> network_guide.NetworkChoice:
@@ -181,25 +194,70 @@ def choice(mode: network_guide.Mode) -> network_guide.NetworkChoice:
 
 
 def test_auto_takes_the_network_that_ships_if_it_knows_the_hand(shipped, file, hand, caplog):
-    assert network_guide.open_guide(choice("auto"), hand) is None
-    with pytest.raises(ModelFileError, match="mode 'fused' needs a trained network"):
-        network_guide.open_guide(choice("fused"), hand)
     shipped.write_bytes(file.read_bytes())
     guide = network_guide.open_guide(choice("auto"), hand)
     assert guide is not None
     assert guide.mode == "fused"
     assert network_guide.open_guide(choice("landmarks"), hand) is None
     assert not caplog.records
-    assert network_guide.open_guide(choice("auto"), replace(hand, model_id="mano")) is None
-    assert caplog.messages == [
-        "hands come from landmarks alone: the network network.safetensors is for the hand "
-        f"{hand.model_id}, in use is mano"
-    ]
 
 
-def test_a_shipped_network_is_the_one_that_is_listed(shipped, file, monkeypatch):
+def damaged(shipped: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped.write_bytes(file.read_bytes()[:-1])
+    listed = {model_files.NETWORK_FILE: {"sha256": sha256(file.read_bytes()).hexdigest()}}
+    monkeypatch.setattr(model_files, "manifest", lambda: listed)
+
+
+def unreadable(shipped: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged(shipped, file, monkeypatch)
+    forbidden = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(forbidden))
+
+
+def no_network(shipped: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped.write_text("not a network, and listed nowhere")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda *_: None, "was found in none of"),
+        (damaged, "not the one that weights/manifest.json lists"),
+        (unreadable, "cannot be read: Permission denied"),
+        (no_network, "cannot be used"),
+        (lambda shipped, file, _: shipped.write_bytes(file.read_bytes()), "in use is mano"),
+    ],
+    ids=["absent", "damaged", "unreadable", "no network", "of another hand"],
+)
+def test_auto_does_without_a_network_that_is_of_no_use_and_a_named_mode_does_not(
+    shipped, file, hand, monkeypatch, caplog, spoil, told
+):
+    mine = replace(hand, model_id="mano") if "mano" in told else hand
+    spoil(shipped, file, monkeypatch)
+    assert network_guide.open_guide(choice("auto"), mine) is None
+    (line,) = caplog.messages
+    assert line.startswith("hands come from landmarks alone: ")
+    assert told in line
+    assert "\n" not in line
+    for mode in ("fused", "network", "fast"):
+        with pytest.raises(ModelFileError) as error:
+            network_guide.open_guide(choice(mode), mine)
+        assert told in str(error.value)
+    assert len(caplog.records) == 1
+
+
+def test_auto_takes_a_named_engine_at_its_word(shipped, file, hand, monkeypatch):
     shipped.write_bytes(file.read_bytes())
-    listed = {network_guide.DEFAULT_FILE: {"sha256": "0" * 64}}
-    monkeypatch.setattr(network_guide, "manifest", lambda: listed)
-    with pytest.raises(ModelFileError, match=r"not the one that weights/manifest\.json lists"):
-        network_guide.shipped_network()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelFileError):
+        network_guide.open_guide(replace(choice("auto"), engine="cuda"), hand)
+
+
+def test_without_openvino_auto_takes_the_next_engine(shipped, file, hand, monkeypatch, caplog):
+    shipped.write_bytes(file.read_bytes())
+    monkeypatch.setitem(sys.modules, "tracker.vision.engines.on_openvino", None)
+    guide = network_guide.open_guide(replace(choice("auto"), engine="auto"), hand)
+    assert guide is not None
+    assert guide.regressor.engine.name.startswith("torch")
+    (line,) = caplog.messages
+    assert line.startswith("engine openvino is passed over")

@@ -57,7 +57,6 @@ def test_it_reconstructs_hands_it_never_saw(network, hand):
     assert apart.median() < 0.08
 
 
-def test_the_tracker_takes_it_without_being_told_where_it_is():
-    tracker = HandTracker(HandTrackerConfig(mode="auto", max_hands=1))
-    assert tracker._guide is not None
-    assert tracker._guide.mode == "fused"
+def test_the_tracker_takes_it_without_being_told():
+    assert HandTracker().mode == "fused"
+    assert HandTracker(HandTrackerConfig(mode="landmarks")).mode == "landmarks"

@@ -20,5 +20,5 @@ name       files                        content
 z forward). `glb`, `usd` and `bvh` have conventions of their own, y up and z towards the viewer, and
 are turned by half a turn about x; `bvh` is in centimetres. A clip without a hand gives valid files
 without hands. `summary.write_summary` adds `summary.json`. Every file is written under a temporary
-name and renamed when whole (`atomic.atomic_write`).
+name and renamed when whole (`tracker.whole_file`).
 """

@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from tracker.export.atomic import atomic_write, make_folder, remove_stale
 from tracker.export.recording import Recording, Track, blocks, posed
 from tracker.export.rig import rest_of
 from tracker.geometry.skeleton import JOINTS, MANO_JOINTS, MANO_PARENTS
+from tracker.whole_file import make_folder, remove_stale, whole_file
 
 CM_PER_M: Final = 100.0
 _ROTATION_CHANNELS: Final = "Zrotation Xrotation Yrotation"
@@ -40,7 +40,7 @@ def export_bvh(recording: Recording, folder: Path) -> list[Path]:
     written: list[Path] = []
     for track in recording.tracks:
         path = folder / f"{track.name}.bvh"
-        with atomic_write(path) as partial:
+        with whole_file(path) as partial:
             partial.write_text(encode_bvh(recording, track), encoding="ascii")
         written.append(path)
     remove_stale(folder, r"hand_(left|right)_\d+\.bvh", written)

@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GlbBuilder
 from tracker.export.recording import Recording, Track
 from tracker.export.rig import Motion, Rig, rig_track
 from tracker.geometry.camera import Camera
 from tracker.geometry.skeleton import MANO_JOINTS, MANO_PARENTS
+from tracker.whole_file import make_folder, whole_file
 
 _HALF_TURN_ABOUT_X: Final = [1.0, 0.0, 0.0, 0.0]
 _SKIN_ROUGHNESS: Final = 0.6
@@ -32,7 +32,7 @@ def export_glb(recording: Recording, folder: Path) -> list[Path]:
         OutputError: it cannot be written.
     """
     path = make_folder(folder) / "hands.glb"
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         partial.write_bytes(encode_glb(recording))
     return [path]
 

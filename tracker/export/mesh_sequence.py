@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracker.export.atomic import atomic_write, make_folder, remove_stale
 from tracker.export.recording import Recording, blocks, skin
+from tracker.whole_file import make_folder, remove_stale, whole_file
 
 MESH_FOLDER = "meshes"
 
@@ -49,7 +49,7 @@ def _export(recording: Recording, folder: Path, suffix: str, encode: Encoder) ->
     for block in blocks(recording.rows):
         for row, vertices in zip(block, skin(recording.models, block), strict=True):
             path = meshes / f"{row['frame']:06d}_{row['side']}_{row['track_id']}{suffix}"
-            with atomic_write(path, durable=False) as partial:
+            with whole_file(path, durable=False) as partial:
                 data = encode(vertices, faces[row["side"].item()], colors[int(row["track_id"])])
                 partial.write_bytes(data)
             written.append(path)

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped, jaxtyped
 
 from tracker.errors import SourceError
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.recording import Recording, blocks, skin
 from tracker.export.versions import version_of
+from tracker.whole_file import make_folder, whole_file
 
 _DAMAGE = (
     *(OSError, ValueError, EOFError, SyntaxError),
@@ -73,7 +73,7 @@ def export_npz(recording: Recording, folder: Path) -> list[Path]:
         OutputError: it cannot be written.
     """
     path = make_folder(folder) / "hands.npz"
-    with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in (_row_arrays(recording) | _single_arrays(recording)).items():
             with archive.open(_member(name), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

@@ -53,6 +53,8 @@ class ClipInfo:
     camera: Camera
     fps: float
     """Nominal frames per second; the rows' timestamps are the truth."""
+    mode: str | None = None
+    """What the tracker made hands from (see `tracker.vision.network_guide`), where it is known."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.fps) and self.fps > 0):

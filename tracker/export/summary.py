@@ -1,6 +1,5 @@
 """`summary.json`: what was found in a clip, how fast, with what, and what to be wary of."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.recording import Recording, Track
 from tracker.export.truth import Score
 from tracker.export.versions import versions
+from tracker.whole_file import make_folder, write_json
 
 _ASSUMED_CAMERA = (
     "the field of view was assumed to be {fov:.0f} degrees, so distances from the camera are only "
@@ -47,8 +46,7 @@ def write_summary(
     content = summarise(recording, elapsed_s=elapsed_s, warnings=warnings)
     content["measured_error"] = None if score is None or not score.found else asdict(score)
     content["files"] = [file.relative_to(folder).as_posix() for file in files]
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path
 
 
@@ -67,6 +65,7 @@ def summarise(
         "tracks": [_track_object(track) for track in recording.tracks],
         "clip": {"fps": recording.info.fps, "duration_s": _duration_s(recording)},
         "processing": {
+            "mode": recording.info.mode,
             "elapsed_s": round(elapsed_s, 3),
             "fps": round(len(frames) / elapsed_s, 2) if elapsed_s > 0 else None,
         },

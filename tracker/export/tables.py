@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.recording import Recording
 from tracker.geometry.skeleton import JOINTS
+from tracker.whole_file import make_folder, whole_file
 
 CSV_COLUMNS = (
     *("frame", "timestamp_s", "track_id", "side", "state", "score", "joint"),
@@ -28,7 +28,7 @@ def export_csv(recording: Recording, folder: Path) -> list[Path]:
         OutputError: it cannot be written.
     """
     path = make_folder(folder) / "joints.csv"
-    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
         for row in recording.rows:
@@ -46,7 +46,7 @@ def export_jsonl(recording: Recording, folder: Path) -> list[Path]:
     rows, frames = recording.rows, recording.frames
     starts = np.searchsorted(rows["frame"], frames)
     ends = np.searchsorted(rows["frame"], frames, side="right")
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         for frame, seconds, start, end in zip(
             frames, recording.timestamps_s, starts, ends, strict=True
         ):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tracker.errors import OutputError
-from tracker.export.atomic import atomic_write, make_folder
 from tracker.export.recording import Recording, Track, blocks, skin
+from tracker.whole_file import make_folder, whole_file
 
 
 def export_usd(recording: Recording, folder: Path) -> list[Path]:
@@ -24,7 +24,7 @@ def export_usd(recording: Recording, folder: Path) -> list[Path]:
     """
     pxr = _load_pxr()
     path = make_folder(folder) / "hands.usdc"
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         try:
             _write_stage(pxr, partial, recording)
         except pxr.Tf.ErrorException as cause:

@@ -15,8 +15,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from tracker.export.atomic import atomic_write, output_error
 from tracker.export.fragments import RecoverableFile
+from tracker.whole_file import output_error, whole_file
 
 MAX_SIDE_PX: Final = 16384
 """Longest side the encoder takes."""
@@ -72,7 +72,7 @@ class VideoWriter:
         return container, stream
 
     def _whole_file(self) -> OutputContainer:
-        partial = self._stack.enter_context(atomic_write(self._path))
+        partial = self._stack.enter_context(whole_file(self._path))
         container = av.open(str(partial), "w", options={"movflags": "faststart"})
         self._stack.callback(_give_up, container)
         return container

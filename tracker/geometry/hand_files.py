@@ -14,11 +14,12 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from tracker.errors import HandModelError, OutputError
+from tracker.errors import HandModelError
 from tracker.geometry.hand_checks import MASKS, OPTIONAL, REQUIRED, check_layout, check_values
 from tracker.geometry.mano_pickle import left_shapedirs_flipped, read_mano_pickle
 from tracker.geometry.npz_arrays import read_npz
 from tracker.geometry.skeleton import MANO_JOINTS, MANO_PARENTS
+from tracker.whole_file import whole_file
 
 REPOSITORY_WEIGHTS: Final = Path(__file__).resolve().parents[2] / "weights"
 PACKAGED_WEIGHTS: Final = Path(__file__).resolve().parents[1] / "_weights"
@@ -114,17 +115,8 @@ def write_hand_file(path: Path | str, arrays: HandArrays) -> None:
     content = _file_content(arrays)
     check_layout(content)
     check_values(content)
-    file = Path(path)
-    unfinished = file.with_name(f"{file.name}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **content)
-        unfinished.replace(file)
-    except OSError as problem:
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(
-            f"hand model {str(file)!r} cannot be written ({problem.strerror}); name another file"
-        ) from problem
+    with whole_file(Path(path)) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **content)
 
 
 def _read_bytes(file: Path) -> bytes:

@@ -183,6 +183,48 @@ def draw_faces(uvw, faces, x0, y0, face_id, inv_depth):
 
 
 @no_type_check
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+def draw_small_faces(uvw, faces, face_id, inv_depth):
+    """Do what `draw_faces` does, in a whole picture, twice as fast for triangles of some ten pixels.
+
+    Every point of a triangle's box is tested, without a branch, so that the processor takes several
+    at once; finding where each row begins and ends costs more than that.
+    """
+    height, width = face_id.shape
+    one, half, outside = np.float32(1), np.float32(0.5), np.float32(-_INSIDE_SLACK)
+    for f in range(faces.shape[0]):
+        if not is_front(uvw, faces, f):
+            continue
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        ax, ay, bx, by, cx, cy = uvw[a, 0], uvw[a, 1], uvw[b, 0], uvw[b, 1], uvw[c, 0], uvw[c, 1]
+        left = max(int(math.ceil(min(ax, bx, cx) - half)), 0)
+        right = min(int(math.floor(max(ax, bx, cx) - half)), width - 1)
+        top = max(int(math.ceil(min(ay, by, cy) - half)), 0)
+        bottom = min(int(math.floor(max(ay, by, cy) - half)), height - 1)
+        if left > right:
+            continue
+        inv = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+        b_dx, b_dy = (cy - ay) * inv, (ax - cx) * inv
+        c_dx, c_dy = (ay - by) * inv, (bx - ax) * inv
+        a_dx = -b_dx - c_dx
+        wb, wc = uvw[b, 2] - uvw[a, 2], uvw[c, 2] - uvw[a, 2]
+        w_dx = wb * b_dx + wc * c_dx
+        dx = np.float32(left) + half - ax
+        for y in range(top, bottom + 1):
+            dy = np.float32(y) + half - ay
+            row_b, row_c = b_dx * dx + b_dy * dy, c_dx * dx + c_dy * dy
+            row_a, row_w = one - row_b - row_c, uvw[a, 2] + wb * row_b + wc * row_c
+            depths, ids = inv_depth[y], face_id[y]
+            for i in range(right - left + 1):
+                t, x = np.float32(i), left + i
+                w = row_w + w_dx * t
+                inside = (row_b + b_dx * t >= outside) & (row_c + c_dx * t >= outside)
+                inside = inside & (row_a + a_dx * t >= outside) & (w > depths[x])
+                depths[x] = w if inside else depths[x]
+                ids[x] = f if inside else ids[x]
+
+
+@no_type_check
 @njit(cache=True, nogil=True, error_model="numpy")
 def is_front(uvw, faces, f):
     """Tell whether face `f` (-1 for none) is drawn: it has a pixel and is turned to the camera."""

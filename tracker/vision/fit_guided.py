@@ -5,8 +5,9 @@ two such pulls together are one, at their weighted mean. Rotation and place are 
 landmarks tell both better. Where guess and fit turn the palm differently, both starts are
 followed and the cheaper end is taken.
 
-A hand fitted on its own frame alone is then laid onto its pixels: the directions of its bones are
-kept, which hold what is known of depth, and in place of the priors the landmarks are followed.
+A hand fitted on its own frame alone is then laid onto its pixels: its joints keep their depths, and
+move to where the landmarks are seen; bones then follow the directions between those places, and the
+shape gives them their lengths.
 """
 
 import math
@@ -27,6 +28,8 @@ DISAGREE_RAD: Final = 0.5
 _MORE_STEPS: Final = 8
 _LAID_STEPS: Final = 6
 _HOLD_TWIST: Final = 0.1
+_SURE: Final = 0.5
+"""Confidence of a landmark above which a joint is moved onto it."""
 _CLEARLY: Final = 0.8
 """Share of the cost at which the other start wins; a hand must not flicker between two tilts."""
 
@@ -35,18 +38,16 @@ _CLEARLY: Final = 0.8
 class GuessTrust:
     """Deviations of the guess, in the units of `FitterConfig`, and what it changes for the rest.
 
-    Chosen on the sets that `FitterConfig` names, with a network of 14.5 mm PA-MPJPE: a cold fit goes
-    from 12.15 to 11.27 mm, at the same 2D error. Half the landmark noise is 3 % better in 2D and
-    6 % worse in 3D. On the demo clip, whose poses the fit's own prior knows, a network this young
-    costs 0.3 mm of 5.0 mm.
+    Chosen on the sets that `FitterConfig` names, with a network of 13.3 mm PA-MPJPE: a cold fit goes
+    from 12.15 to 11.70 mm, and from 1.07 to 1.00 times MediaPipe's 2D error.
     """
 
-    pose_sd: float = 0.5
+    pose_sd: float = 0.35
     """Infinite: the guess knows nothing of the pose, and is no start."""
     following: float = 1.5
     """What `pose_sd` grows by while a hand is followed, whose past knows the pose too."""
-    shape_sd: float = 3.0
-    """A network that saw 2D labels alone knows little of the shape."""
+    shape_sd: float = 1.5
+    """What a picture tells of the shape is little."""
     scale_sd: float = 0.3
     landmark_noise: float = 2 / 3
     """What is left of `reprojection_sd` in a cold fit: with a prior for depth, pixels may be followed
@@ -55,10 +56,11 @@ class GuessTrust:
     """What `span_3d_sd` grows by in a cold fit: the guess tells of depth too."""
     laid_noise: float = 0.3
     """What is left of `reprojection_sd` while a cold fit is laid onto its pixels."""
-    laid_span_sd: float = 0.03
-    """How closely the fit's own directions are kept meanwhile, as `span_3d_sd`: two degrees. On the
-    sets that `FitterConfig` names the 2D error falls by 8 to 10 % and PA-MPJPE grows by 0.2 mm; at 0.1
-    it would fall by 10 to 12 % and the gain in 3D would be lost."""
+    laid_span_sd: float = 0.04
+    """How closely the directions are kept meanwhile, as `span_3d_sd`: two degrees. With half of it the
+    2D error is 1 % larger and PA-MPJPE 0.3 mm smaller."""
+    laid_shape_sd: float = 1.7
+    """Of `betas` meanwhile: bones may have the lengths they are seen with."""
 
 
 SHAPE_ONLY: Final = GuessTrust(pose_sd=math.inf, landmark_noise=1.0, span_noise=1.0)
@@ -185,16 +187,20 @@ class GuidedFitter:
         )
 
     def _laid(self, evidence: Evidence, state: FitState) -> FitProblem:
-        """Return the problem that follows pixels but keeps a hand's directions in space."""
+        """Return the problem that follows pixels but keeps the depth of a hand's joints."""
         problem = self._fitter.warm_problem(evidence, state)
-        joints = self._fitter.joints(state)
+        joints = _onto_pixels(self._fitter.joints(state), evidence)
         spans = joints[SPANS[:, 1]] - joints[SPANS[:, 0]]
         lengths = np.linalg.norm(spans, axis=-1, keepdims=True)
         spans = np.concatenate([spans / lengths, np.ones_like(lengths)], 1)
         sd_px = max(problem.target.sd_px * self._trust.laid_noise, MIN_SD_PX)
         # What the prior knows of poses is in the directions already; all they leave open is twist.
         weights = problem.weights._replace(
-            pose=0.0, anchor_pose=_HOLD_TWIST, spans_3d=1 / self._trust.laid_span_sd
+            pose=0.0,
+            anchor_pose=_HOLD_TWIST,
+            anchor_shape=0.0,
+            shape=1 / self._trust.laid_shape_sd,
+            spans_3d=1 / self._trust.laid_span_sd,
         )
         return replace(
             problem, weights=weights, target=problem.target._replace(spans=spans, sd_px=sd_px)
@@ -215,6 +221,15 @@ class GuidedFitter:
         values = problem.values.copy()
         values[3:6] = guess.wrist
         return replace(problem, rotation=np.ascontiguousarray(guess.rotation), values=values)
+
+
+def _onto_pixels(
+    joints: Float[np.ndarray, "21 3"], evidence: Evidence
+) -> Float[np.ndarray, "21 3"]:
+    """Return joints at their own depths where their landmarks are seen; unsure ones stay."""
+    rays = np.c_[evidence.uv, np.ones(21)] @ np.linalg.inv(evidence.K).T
+    sure = (evidence.confidence > _SURE) & np.isfinite(evidence.uv).all(1)
+    return np.where(sure[:, None], rays * joints[:, 2:], joints)
 
 
 def _vector(state: FitState) -> Float[np.ndarray, " m"]:

@@ -14,6 +14,7 @@ from tracker.geometry.hand_params import HandShape
 from tracker.vision.crops import roi_from_landmarks, roi_from_palm
 from tracker.vision.engines import Precision
 from tracker.vision.engines.choosing import EngineName
+from tracker.vision.fit_guided import Guess
 from tracker.vision.fitter import FitterConfig
 from tracker.vision.identities import Track, drop_duplicates, explains, hand_size_px, same_hand
 from tracker.vision.landmarker import Landmarker
@@ -37,9 +38,10 @@ class HandTrackerConfig:
     """Treat every frame as a photograph of its own: no memory, no smoothing."""
     max_hands: int = 2
     """How many hands are followed at once."""
-    mode: Mode = "landmarks"
+    mode: Mode = "auto"
     """What hands are made from, see `network_guide`: `landmarks`, `network`, `fused` or `fast`; `auto`
-    is `fused` where a network for the hand model ships with Handloom, else `landmarks`."""
+    is `fused`, the most exact, where a network for the hand model ships with Handloom, else
+    `landmarks`."""
     network: str | None = None
     """File of a trained network; None takes the one that ships with Handloom."""
     network_engine: EngineName = "auto"
@@ -131,6 +133,11 @@ class HandTracker:
         self._network_s = 0.0
         self.reset()
 
+    @property
+    def mode(self) -> Mode:
+        """What hands are made from; where the configuration says `auto`, what came of it."""
+        return "landmarks" if self._guide is None else self._guide.mode
+
     def reset(self) -> None:
         """Forget every hand; numbers already given are not used again."""
         self._tracks: list[Track] = []
@@ -144,9 +151,18 @@ class HandTracker:
     def warmup(self) -> None:
         """Get ready now instead of in the first frames: half a minute on a new machine, then a second."""
         camera = Camera.from_fov((480, 640))
-        hand = self._reconstruct.warmup(camera)
+        grey = Frame(np.full((*camera.hw, 3), 128, np.uint8))
+        hand = self._reconstruct.warmup(camera, self._first_guess(grey, camera))
         texture = TextureFuser(self._faces["right"], len(self.model.v_template))
-        texture.add(np.full((*camera.hw, 3), 128, np.uint8), hand.vertices, camera, 1.0)
+        texture.add(grey.rgb, hand.vertices, camera, 1.0)
+
+    def _first_guess(self, frame: Frame, camera: Camera) -> Guess | None:
+        """Let the network look once: a first look takes longer than all others."""
+        if self._guide is None:
+            return None
+        middle = Roi(np.array(camera.hw[::-1]) / 2, min(camera.hw) / 2, 0.0)
+        (look,) = self._guide.regressor.look(frame, camera, [middle], ["right"])
+        return Guess(look.params, only_shape=self._guide.mode == "fast")
 
     def __call__(self, frame: Frame) -> list[TrackedHand]:
         """Return the hands of one frame; a frame without hands gives an empty list."""

@@ -1,4 +1,4 @@
-"""Find the detector models and check that they are the ones we know.
+"""Find the detector models and the network, and check that they are the ones we know.
 
 `weights/manifest.json` lists every file with its sha256. A model is looked for in
 `$HANDLOOM_MODELS`, in Handloom's own weights folder, in the installed mediapipe wheel (which is
@@ -13,10 +13,12 @@ import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from tracker.errors import ModelFileError
 from tracker.geometry.hand_files import PACKAGED_WEIGHTS, REPOSITORY_WEIGHTS
 
+NETWORK_FILE: Final = "network.safetensors"
 BUNDLE = "hand_landmarker.task"
 BUNDLED_NAMES = {
     "palm_detection_full.tflite": "hand_detector.tflite",
@@ -69,6 +71,37 @@ def read_model(name: str) -> bytes:
         f"model {name} was looked for in {', '.join(map(str, search_folders()))}: {found}; "
         "install it with `pip install mediapipe==0.10.14`, or set HANDLOOM_MODELS to a folder that holds it"
     )
+
+
+def shipped_network() -> Path | None:
+    """Return the network that ships with Handloom, its content checked; None where there is none.
+
+    Raises:
+        ModelFileError: a file of its name cannot be read, or is not the one that the manifest lists.
+    """
+    entry = manifest().get(NETWORK_FILE)
+    for folder in search_folders():
+        file = folder / NETWORK_FILE
+        if not file.is_file():
+            continue
+        # A network that a user put there is his own business; one that is listed has to be whole.
+        if entry is not None and _sha256(file) != entry["sha256"]:
+            raise ModelFileError(
+                f"network {str(file)!r} is not the one that weights/manifest.json lists; restore "
+                "it, give network=PATH, or take mode 'landmarks'"
+            )
+        return file
+    return None
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as problem:
+        raise ModelFileError(
+            f"network {str(file)!r} cannot be read: {problem.strerror}; make it readable, give "
+            "network=PATH, or take mode 'landmarks'"
+        ) from problem
 
 
 def _candidates(name: str, size: int) -> Iterator[tuple[str, bytes]]:

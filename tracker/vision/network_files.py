@@ -6,7 +6,6 @@ hand. Everything is compared before a tensor is read.
 """
 
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from tracker.errors import ModelFileError, OutputError
+from tracker.errors import ModelFileError
 from tracker.geometry.hand_model import HandModel
 from tracker.vision.efficientnet import EfficientNet, timm_names
 from tracker.vision.network import NetworkConfig, S2HandNetwork
+from tracker.whole_file import whole_file
 
 FORMAT: Final = "handloom-network-1"
 _MAX_FILE_BYTES: Final = 512 * 2**20  # the largest network, b3, has 60 MB
@@ -69,7 +69,6 @@ def write_network(
     """
     if problem := _misfit(network.config, hand):
         raise ValueError(problem)
-    file = Path(path)
     metadata = {
         "format": FORMAT,
         "config": network.config.to_json(),
@@ -81,19 +80,8 @@ def write_network(
         name: _halved(value).contiguous().cpu() if half else value.contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    unfinished = file.with_name(f"{file.name}.part")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(save(tensors, metadata))
-            stream.flush()
-            # Without it a power cut may leave an empty file under the final name.
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    except (OSError, SafetensorError) as problem:
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(
-            f"network {str(file)!r} cannot be written ({_reason(problem)}); name another file"
-        ) from problem
+    with whole_file(Path(path)) as partial:
+        partial.write_bytes(save(tensors, metadata))
 
 
 def _halved(value: Tensor) -> Tensor:

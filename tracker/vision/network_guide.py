@@ -7,10 +7,9 @@ network     the paper's inference: the hand from the network alone, landmarks on
 fused       network and landmarks fitted together; with several hands the network looks at each in
             every other frame
 fast        the fit every frame, the network now and then for shape, texture and light
-auto        `fused` where a network for this hand ships with Handloom, else `landmarks`
+auto        the default: `fused` where a network for this hand ships with Handloom, else `landmarks`
 """
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -29,13 +28,13 @@ from tracker.vision.crops import roi_from_landmarks
 from tracker.vision.engines import Precision
 from tracker.vision.engines.choosing import EngineName, open_engine
 from tracker.vision.fit_guided import Guess
-from tracker.vision.model_files import manifest, search_folders
-from tracker.vision.network_files import read_header, read_network
+from tracker.vision.model_files import NETWORK_FILE, search_folders, shipped_network
+from tracker.vision.network import S2HandNetwork
+from tracker.vision.network_files import read_network
 from tracker.vision.records import Frame, Landmarks, Side
 from tracker.vision.regressor import Look, Regressor
 
 Mode = Literal["auto", "landmarks", "network", "fused", "fast"]
-DEFAULT_FILE: Final = "network.safetensors"
 _OLDEST: Final = 2
 """Frames after which a look is too old to be fitted with (`fused`): the pose has moved on."""
 _MEMORY: Final = 0.8
@@ -72,7 +71,7 @@ class NetworkGuide:
 
     def __init__(self, regressor: Regressor, mode: Mode, every: int) -> None:
         self.regressor = regressor
-        self.mode = mode
+        self.mode: Mode = mode
         self._every = every
         self._memory: dict[int, SeenHand] = {}
         self._frame = 0
@@ -199,58 +198,33 @@ class SeenHand:
 def open_guide(choice: NetworkChoice, hand: HandModel) -> NetworkGuide | None:
     """Return the guide for a mode; None where the landmarks do alone.
 
+    What nobody asked for by name does not keep anybody from starting: where `auto` finds no network,
+    a damaged one or one for another hand, it says so in one line of the log and does without.
+
     Raises:
-        ModelFileError: the mode needs a network and there is none, or it is damaged or of another
-            hand, or its engine does not start. With `auto` only a named file raises.
+        ModelFileError: a mode or a file is named, and the network is not there, damaged or of
+            another hand; or a named engine does not start.
     """
-    mode, file = choice.mode, None if choice.file is None else Path(choice.file)
-    if mode == "landmarks":
+    if choice.mode == "landmarks":
         return None
-    if file is None:
-        file = shipped_network()
-    if file is None and mode == "auto":
+    mode: Mode = "fused" if choice.mode == "auto" else choice.mode
+    try:
+        network = _network(choice, mode, hand)
+    except ModelFileError as problem:
+        if choice.mode != "auto" or choice.file is not None:
+            raise
+        _log.warning("hands come from landmarks alone: %s", problem)
         return None
+    engine = open_engine(network, choice.engine, threads=choice.threads, precision=choice.precision)
+    return NetworkGuide(Regressor(engine, hand), mode, choice.every)
+
+
+def _network(choice: NetworkChoice, mode: Mode, hand: HandModel) -> S2HandNetwork:
+    """Read the network that was named, or the one that ships."""
+    file = shipped_network() if choice.file is None else Path(choice.file)
     if file is None:
         raise ModelFileError(
-            f"mode {mode!r} needs a trained network and {DEFAULT_FILE} was found in none of "
+            f"mode {mode!r} needs a trained network and {NETWORK_FILE} was found in none of "
             f"{', '.join(map(str, search_folders()))}; give network=PATH or take mode 'landmarks'"
         )
-    if mode == "auto" and choice.file is None and (reason := _unfit(file, hand)):
-        _log.warning("hands come from landmarks alone: %s", reason)
-        return None
-    engine = open_engine(
-        read_network(file, hand),
-        choice.engine,
-        threads=choice.threads,
-        precision=choice.precision,
-    )
-    return NetworkGuide(Regressor(engine, hand), "fused" if mode == "auto" else mode, choice.every)
-
-
-def shipped_network() -> Path | None:
-    """Return the network that ships with Handloom, its content checked; None where there is none.
-
-    Raises:
-        ModelFileError: a file of its name is not the one that the manifest lists.
-    """
-    entry = manifest().get(DEFAULT_FILE)
-    for folder in search_folders():
-        file = folder / DEFAULT_FILE
-        if not file.is_file():
-            continue
-        # A network that a user put there is his own business; one that is listed has to be whole.
-        if entry is not None and hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"]:
-            raise ModelFileError(
-                f"network {str(file)!r} is not the one that weights/manifest.json lists; restore "
-                "it, give network=PATH, or take mode 'landmarks'"
-            )
-        return file
-    return None
-
-
-def _unfit(file: Path, hand: HandModel) -> str:
-    """Say why a network is of no use with a hand; empty if it fits."""
-    header = read_header(file)
-    if (header.model_id, header.sha256) == (hand.model_id, hand.sha256):
-        return ""
-    return f"the network {file.name} is for the hand {header.model_id}, in use is {hand.model_id}"
+    return read_network(file, hand)

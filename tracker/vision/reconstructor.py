@@ -74,15 +74,19 @@ class HandReconstructor:
         for memory in memories:
             memory.smoother = self._new_smoother()
 
-    def warmup(self, camera: Camera) -> Reconstruction:
-        """Compile what is compiled at first use, by following a still hand before `camera`."""
+    def warmup(self, camera: Camera, guess: Guess | None = None) -> Reconstruction:
+        """Compile what is compiled at first use, by following a still hand before `camera`.
+
+        A guess, whatever it says, has what guesses need compiled too.
+        """
         rest = HandParams(
             np.array([np.pi, 0, 0]), np.zeros((15, 3)), np.zeros(10), np.array([0, 0, 0.5]), 1.0
         )
         joints = self._skinner.skin(rest)[1].astype(np.float64)
         seen = Landmarks(camera.project(joints), joints - joints.mean(0), presence=1.0, right=1.0)
         memory = self.new_memory()
-        self(memory, seen, camera, "right", 1 / 30)
+        for told in (None, guess):
+            self(memory, seen, camera, "right", 1 / 30, told)
         return self(memory, seen, camera, "right", 1 / 30)
 
     def _new_smoother(self) -> HandSmoother | None:

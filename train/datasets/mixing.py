@@ -8,13 +8,13 @@ resumes at a step, or shares its batches among processes, sees exactly what one 
 import logging
 import math
 import threading
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -55,8 +55,30 @@ class StreamConfig:
             )
 
 
-class BatchStream:
-    """Batches in a fixed order, made ahead of time by threads.
+_Stream = TypeVar("_Stream", bound="Stream")
+
+
+class Stream(Iterator[TrainBatch]):
+    """Batches in a fixed order, made ahead of time by whatever is quickest; closed at the end."""
+
+    step: int
+    """Number of the next batch."""
+    depth: int
+    """How many batches may lie ready or be in the making."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what makes batches."""
+
+    def __enter__(self: _Stream) -> _Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BatchStream(Stream):
+    """Batches made ahead of time by threads.
 
     Broken samples are left out: each is named in the log and in `broken`, and the next sample of
     the order stands in its place.
@@ -106,10 +128,6 @@ class BatchStream:
         self._pool = ThreadPoolExecutor(workers, "batch") if workers else None
         self._ahead: deque[Future[TrainBatch]] = deque()
         self.depth = workers + 1
-        """How many batches may lie ready or be in the making."""
-
-    def __iter__(self) -> Iterator[TrainBatch]:
-        return self
 
     def __next__(self) -> TrainBatch:
         """Return the batch of `step` and move on.
@@ -131,17 +149,6 @@ class BatchStream:
         self._ahead.clear()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> "BatchStream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def at(self, step: int) -> TrainBatch:
         """Make the batch of any step.

@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from multiprocessing.util import Finalize
-from types import TracebackType
 from typing import Any, Final
 
 import cv2
@@ -19,15 +18,15 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from train.batch import TrainBatch
-from train.datasets.mixing import BatchStream
+from train.datasets.mixing import BatchStream, Stream
 from train.datasets.sample import DatasetError
 
 _AHEAD: Final = 2
 """Batches that each process has ready or in the making."""
 
 
-class ProcessStream:
-    """Batches in a fixed order, made ahead of time by processes; in use like a `BatchStream`.
+class ProcessStream(Stream):
+    """Batches made ahead of time by processes.
 
     Args:
         open_stream: makes the stream in each process, from its pickle; it needs no workers, and
@@ -42,7 +41,6 @@ class ProcessStream:
     ) -> None:
         self.step = start_step
         self.depth = _AHEAD * workers
-        """How many batches may lie ready or be in the making."""
         self._loader = DataLoader(
             _Steps(open_stream),
             batch_size=None,
@@ -56,9 +54,6 @@ class ProcessStream:
             prefetch_factor=_AHEAD,
         )
         self._batches: Iterator[TrainBatch] | None = None
-
-    def __iter__(self) -> Iterator[TrainBatch]:
-        return self
 
     def __next__(self) -> TrainBatch:
         """Return the batch of `step` and move on.
@@ -85,17 +80,6 @@ class ProcessStream:
         with contextlib.suppress(RuntimeError):
             if end is not None:
                 end()
-
-    def __enter__(self) -> "ProcessStream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Steps(TorchDataset[TrainBatch]):

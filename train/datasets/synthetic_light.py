@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from tracker.geometry.skin_tones import srgb_from_linear
-from train.datasets.synthetic_raster import draw_small_faces
+from tracker.geometry.zbuffer import draw_small_faces
 
 MAP_PX: Final = 64
 _REACH_M: Final = 0.28

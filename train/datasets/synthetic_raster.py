@@ -4,59 +4,15 @@ Colour is computed once a pixel where all four see the same triangle, so outline
 more than the price of hard ones.
 """
 
-import math
 from typing import Final, no_type_check
 
 import numpy as np
 from numba import njit
 
-from tracker.geometry.zbuffer import is_front
+from tracker.geometry.zbuffer import draw_small_faces, is_front
 
 _SIDE: Final = 2
 """Sample points along each side of a pixel."""
-_SLACK: Final = 1e-5  # closes the cracks that rounding leaves between neighbouring triangles
-
-
-@no_type_check
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def draw_small_faces(uvw, faces, face_id, inv_depth):
-    """Do what `zbuffer.draw_faces` does, twice as fast for triangles of some ten pixels.
-
-    Every point of a triangle's box is tested, without a branch, so that the processor takes several
-    at once; finding where each row begins and ends costs more than that.
-    """
-    height, width = face_id.shape
-    one, half, outside = np.float32(1), np.float32(0.5), np.float32(-_SLACK)
-    for f in range(faces.shape[0]):
-        if not is_front(uvw, faces, f):
-            continue
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, bx, by, cx, cy = uvw[a, 0], uvw[a, 1], uvw[b, 0], uvw[b, 1], uvw[c, 0], uvw[c, 1]
-        left = max(int(math.ceil(min(ax, bx, cx) - half)), 0)
-        right = min(int(math.floor(max(ax, bx, cx) - half)), width - 1)
-        top = max(int(math.ceil(min(ay, by, cy) - half)), 0)
-        bottom = min(int(math.floor(max(ay, by, cy) - half)), height - 1)
-        if left > right:
-            continue
-        inv = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
-        b_dx, b_dy = (cy - ay) * inv, (ax - cx) * inv
-        c_dx, c_dy = (ay - by) * inv, (bx - ax) * inv
-        a_dx = -b_dx - c_dx
-        wb, wc = uvw[b, 2] - uvw[a, 2], uvw[c, 2] - uvw[a, 2]
-        w_dx = wb * b_dx + wc * c_dx
-        dx = np.float32(left) + half - ax
-        for y in range(top, bottom + 1):
-            dy = np.float32(y) + half - ay
-            row_b, row_c = b_dx * dx + b_dy * dy, c_dx * dx + c_dy * dy
-            row_a, row_w = one - row_b - row_c, uvw[a, 2] + wb * row_b + wc * row_c
-            depths, ids = inv_depth[y], face_id[y]
-            for i in range(right - left + 1):
-                t, x = np.float32(i), left + i
-                w = row_w + w_dx * t
-                inside = (row_b + b_dx * t >= outside) & (row_c + c_dx * t >= outside)
-                inside = inside & (row_a + a_dx * t >= outside) & (w > depths[x])
-                depths[x] = w if inside else depths[x]
-                ids[x] = f if inside else ids[x]
 
 
 @no_type_check

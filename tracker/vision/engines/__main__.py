@@ -18,9 +18,9 @@ from tracker.vision.engines.choosing import ENGINES, EngineName, candidates, mis
 from tracker.vision.engines.on_torch import TorchRunner
 from tracker.vision.engines.parity import MAX_MM, MEAN_MM, parity
 from tracker.vision.engines.tflite import Precision, precision_hint
+from tracker.vision.model_files import shipped_network
 from tracker.vision.network import S2HandNetwork
 from tracker.vision.network_files import read_network
-from tracker.vision.network_guide import shipped_network
 
 _CROPS: Final = 20
 _TIMED: Final = 30

@@ -31,8 +31,8 @@ class OpenVinoRunner:
         network: what to run.
         threads: for all requests together.
         precision: `auto` is bf16 where the processor has it: two thirds of the time. It moves
-            vertices by 0.5 mm on average and single ones by some millimetres, a thirtieth of the
-            network's own error, which it does not change; f32 is PyTorch's to a micrometre.
+            vertices by about a millimetre on average, as half a gray level of noise in the picture
+            does, and those of single crops much further; f32 is PyTorch's to a micrometre.
         cache: where the converted network is kept.
     """
 

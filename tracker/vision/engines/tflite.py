@@ -47,9 +47,11 @@ def _taking_bytes(model: ov.Model) -> ov.Model:
 
 
 class OpenVinoEngine:
-    """A compiled network of pictures, with `slots` requests that share its threads.
+    """A compiled network of pictures, with `slots` requests that overlap.
 
-    Fill `input(slot)`, call `start(slot)`, and read `wait(slot)`; different slots overlap.
+    Fill `input(slot)`, call `start(slot)`, and read `wait(slot)`. One slot has all threads; of more
+    each runs on its own share of them, because threads that work on one picture wait for each other
+    after every layer.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class OpenVinoEngine:
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
+                "NUM_STREAMS": min(slots, threads),
                 "INFERENCE_PRECISION_HINT": precision_hint(precision),
                 "ENABLE_CPU_PINNING": False,
             },

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import re
 import secrets
@@ -19,7 +20,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a file stands where a folder is needed; choose another folder with --out",
     errno.EEXIST: "a file stands where a folder is needed; choose another folder with --out",
     errno.EISDIR: "a folder stands where the file should go; move it or choose another with --out",
-    errno.ENOENT: "the folder cannot be made there; choose another with --out",
+    errno.ENOENT: "there is no such folder; make it, or choose another with --out",
     errno.ENAMETOOLONG: "the path is too long; choose a shorter folder with --out",
 }
 
@@ -44,7 +45,7 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, *, durable: bool = True) -> Generator[Path, None, None]:
+def whole_file(path: Path, *, durable: bool = True) -> Generator[Path, None, None]:
     """Give a temporary path to write to; move it to `path` once the block ends well.
 
     The temporary name lies in the same folder and has the same suffix, because many writers choose
@@ -72,6 +73,18 @@ def atomic_write(path: Path, *, durable: bool = True) -> Generator[Path, None, N
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write something as JSON, for people and programs; see `whole_file`.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: it holds a NaN or an infinity, which JSON does not have.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False)
+    with whole_file(path) as partial:
+        partial.write_text(f"{text}\n", encoding="utf-8")
 
 
 def remove_stale(folder: Path, name_pattern: str, keep: Iterable[Path]) -> None:

@@ -1,25 +1,26 @@
 """Files are whole or absent, whatever happens while they are written."""
 
 import errno
+import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from tracker.errors import OutputError
-from tracker.export import atomic
-from tracker.export.atomic import atomic_write, make_folder, remove_stale
+from tracker.whole_file import make_folder, remove_stale, whole_file, write_json
 
 
 def write_half(path: Path, failure: BaseException) -> None:
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         partial.write_text("half")
         raise failure
 
 
 def test_a_finished_block_leaves_the_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "hands.npz"
-    with atomic_write(path) as partial:
+    with whole_file(path) as partial:
         partial.write_text("whole")
         assert (partial.parent, partial.suffix) == (tmp_path, ".npz")
         assert not path.exists()
@@ -67,14 +68,14 @@ def test_a_disk_that_fills_up_while_flushing_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
-    with pytest.raises(OutputError, match="disk is full"), atomic_write(tmp_path / "a") as partial:
+    monkeypatch.setattr("tracker.whole_file.os.fsync", full)
+    with pytest.raises(OutputError, match="disk is full"), whole_file(tmp_path / "a") as partial:
         partial.write_text("buffered")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_folder_and_a_file_in_the_way_are_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write"), atomic_write(tmp_path / "no" / "a") as p:
+    with pytest.raises(OutputError, match="cannot write"), whole_file(tmp_path / "no" / "a") as p:
         p.write_text("x")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
@@ -82,7 +83,7 @@ def test_a_missing_folder_and_a_file_in_the_way_are_told(tmp_path: Path) -> None
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         make_folder(tmp_path / "file")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="folder"), atomic_write(tmp_path / "folder") as p:
+    with pytest.raises(OutputError, match="folder"), whole_file(tmp_path / "folder") as p:
         p.write_text("x")
 
 
@@ -91,3 +92,14 @@ def test_only_stale_files_of_ours_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     remove_stale(tmp_path, r"hand_(left|right)_\d+\.bvh", [tmp_path / "hand_left_2.bvh"])
     assert {p.name for p in tmp_path.iterdir()} == {"hand_left_2.bvh", "my_own.bvh"}
+
+
+def test_json_is_whole_valid_and_as_readable_as_any_new_file(tmp_path: Path) -> None:
+    path, plain = tmp_path / "numbers.json", tmp_path / "plain"
+    plain.touch()
+    write_json(path, {"a": [1, 2.5]})
+    assert json.loads(path.read_text()) == {"a": [1, 2.5]}
+    assert path.stat().st_mode == plain.stat().st_mode
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"a": math.nan})
+    assert json.loads(path.read_text()) == {"a": [1, 2.5]}
