@@ -109,7 +109,7 @@ def test_a_network_of_other_sizes_is_neither_written_nor_read(file, tmp_path, ha
 
 
 def test_a_network_that_cannot_be_written_leaves_nothing(tmp_path, network, hand):
-    with pytest.raises(OutputError, match="cannot write .*choose another"):
+    with pytest.raises(OutputError, match=r"cannot write .*choose another"):
         write_network(tmp_path / "no folder" / "a.safetensors", network, hand)
     assert not list(tmp_path.iterdir())
 
