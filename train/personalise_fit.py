@@ -1,9 +1,11 @@
 """The learning itself: a person's hands beside made-up ones, until the time is over.
 
-First shape and skin alone, while the network rests; then the network with them, from what is seen
-in 2D; at last everything, with the colours. Every step also shows made-up hands with their exact
-truth to the network's own shape and size layers, so that it does not forget hands in general, and
-the normalisation keeps the statistics it was trained with.
+First shape and skin alone, while the network rests; then what says where the joints are, from what
+is seen in 2D; at last light and skin, from the colours. Every step for the joints also shows made-up
+hands with their exact truth to the network's own shape and size layers, so that it does not forget
+hands in general, and the normalisation keeps the statistics it was trained with. Joints are learned
+in few passes over the clip, however much time there is: more of them teach the clip by heart, at
+the cost of everybody else's hands. Colours do no such harm and get the rest of the time.
 """
 
 import math
@@ -53,16 +55,18 @@ class Phase:
     name: str
     end: float
     """Share of the whole when it is over."""
-    network: bool
-    """Whether the network learns, or only the person's shape and skin."""
+    joints: bool
+    """Whether the layers learn that say where the joints are."""
     skin: bool
     """Whether colours are compared."""
+    light: bool = False
+    """Whether the layers learn that say the light."""
 
 
 PHASES: Final = (
-    Phase("shape and skin", 0.15, network=False, skin=True),
-    Phase("network", 0.5, network=True, skin=False),
-    Phase("network and skin", 1.0, network=True, skin=True),
+    Phase("shape and skin", 0.15, joints=False, skin=True),
+    Phase("joints", 0.5, joints=True, skin=False),
+    Phase("light and skin", 1.0, joints=False, skin=True, light=True),
 )
 
 
@@ -76,6 +80,9 @@ class FitConfig:
     """The person's hands in a step, in their own colours."""
     replay: int = 10
     """Made-up hands in a step."""
+    passes: int = 6
+    """How often each of the person's hands is shown for the joints, at most. Longer learning brings
+    the clip's own joints little and costs other people's hands more with every pass."""
     lr: float = 3e-4
     """Of the network's heads; its encoder rests. Steps take half the time so, and what the encoder
     sees stays good for other people's hands."""
@@ -144,8 +151,8 @@ class PersonTrainer:
         self._first_skin = None if self._skin is None else self._skin.detach().clone()
         self._edges = torch.from_numpy(edge_faces(hand.faces.cpu().numpy())[:, :2].astype(np.int64))
         network.encoder.requires_grad_(False)
-        self._person, self._layers = self._optimisers()
-        self._learning = [p for group in self._layers.param_groups for p in group["params"]]
+        self._person, self._joints, self._light = self._optimisers()
+        self._phase = _Progress(math.ceil(config.passes * len(clip) / config.batch))
         self._streams = _streams(network.config.input_px, clip, config, hand_file)
 
     def close(self) -> None:
@@ -159,45 +166,47 @@ class PersonTrainer:
         Raises:
             NotFiniteError: the loss or its gradient is not finite.
         """
-        phase = next((p for p in PHASES if share < p.end), PHASES[-1])
-        for parameter in self._learning:
-            parameter.requires_grad_(phase.network)
-        optimisers = [self._person, self._layers] if phase.network else [self._person]
+        phase, within = self._phase.at(share)
+        layers = [(self._joints, phase.joints), (self._light, phase.light)]
+        for optimiser, learns in layers:
+            for parameter in _learned(optimiser):
+                parameter.requires_grad_(learns)
+        rates = {self._person: _rate(share)} | {o: _rate(within) for o, learns in layers if learns}
         losses: list[Tensor] = []
         if phase.skin:
             losses.append(self._own_loss(next(self._streams[0]), colors=True))
-        if phase.network:
+        if phase.joints:
             losses.append(self._own_loss(next(self._streams[1]), colors=False))
             losses.append(self._replay_loss(next(self._streams[2])))
         loss = torch.stack(losses).sum()
-        for optimiser in optimisers:
+        for optimiser in rates:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        learning = [p for o in optimisers for group in o.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(learning, self.config.clip)
+        norm = nn.utils.clip_grad_norm_([p for o in rates for p in _learned(o)], self.config.clip)
         if not bool((loss.detach() + norm).isfinite()):
             raise NotFiniteError(
                 f"the loss is not finite at step {self.steps}; try another clip or another --seed"
             )
-        for optimiser in optimisers:
+        for optimiser, rate in rates.items():
             for group in optimiser.param_groups:
-                group["lr"] = group["most"] * _rate(share, group["begins"])
+                group["lr"] = group["most"] * rate
             optimiser.step()
         self.steps += 1
         return phase, float(loss.detach())
 
-    def _optimisers(self) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-        """Return what moves the person's shape and skin, and what moves the network's layers."""
-        config, begins = self.config, PHASES[0].end
+    def _optimisers(self) -> tuple[torch.optim.Adam, torch.optim.Adam, torch.optim.Adam]:
+        """Return what moves the person's shape and skin, the joints' layers, and the light's."""
+        config, network = self.config, self._network
         skin = [] if self._skin is None else [self._skin]
         person = [
-            {"params": shape_parameters(self.twin), "most": config.shape_lr, "begins": 0.0},
-            {"params": skin, "most": config.skin_lr, "begins": 0.0},
+            {"params": shape_parameters(self.twin), "most": config.shape_lr},
+            {"params": skin, "most": config.skin_lr},
         ]
-        inside = {id(p) for p in self._network.encoder.parameters()}
-        heads = [p for p in self._network.parameters() if id(p) not in inside]
-        layers = [{"params": heads, "most": config.lr, "begins": begins}]
-        return torch.optim.Adam(person), torch.optim.Adam(layers)
+        seeing = [] if network.joints is None else list(network.joints.parameters())
+        joints = [{"params": [*seeing, *network.geometry.parameters()], "most": config.lr}]
+        # A network without colours has nothing to learn there; Adam takes an empty group.
+        light = [{"params": list(network.appearance.parameters()), "most": config.lr}]
+        return torch.optim.Adam(person), torch.optim.Adam(joints), torch.optim.Adam(light)
 
     def _own_loss(self, batch: TrainBatch, *, colors: bool) -> Float[Tensor, ""]:
         """Return the loss of the person's hands."""
@@ -227,9 +236,37 @@ class PersonTrainer:
         return (change[self._edges[:, 0]] - change[self._edges[:, 1]]).square().mean()
 
 
-def _rate(share: float, begins: float) -> float:
+class _Progress:
+    """Which phase it is, and how much of it is done.
+
+    Args:
+        most_steps: of a phase for the joints; it ends then, whatever its share.
+    """
+
+    def __init__(self, most_steps: int) -> None:
+        self._most_steps = most_steps
+        self._index, self._began, self._steps = 0, 0.0, 0
+
+    def at(self, share: float) -> tuple[Phase, float]:
+        """Count a step when `share` of the whole is done; return its phase, and its place within."""
+        while self._index < len(PHASES) - 1 and self._done(share) >= 1:
+            self._index, self._began, self._steps = self._index + 1, share, 0
+        within = min(self._done(share), 1.0)
+        self._steps += 1
+        return PHASES[self._index], within
+
+    def _done(self, share: float) -> float:
+        phase = PHASES[self._index]
+        done = (share - self._began) / (phase.end - self._began) if share < phase.end else 1.0
+        return max(done, self._steps / self._most_steps) if phase.joints else done
+
+
+def _learned(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [p for group in optimiser.param_groups for p in group["params"]]
+
+
+def _rate(within: float) -> float:
     """Return the part of its rate that a group has: rising at its beginning, then a cosine to nothing."""
-    within = min(max(share - begins, 0.0) / (1 - begins), 1.0)
     return min(1.0, 0.05 + within / _WARM) * (0.01 + 0.99 * (1 + math.cos(math.pi * within)) / 2)
 
 

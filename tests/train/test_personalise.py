@@ -109,7 +109,7 @@ def test_the_network_rests_first_and_its_statistics_always(shipped, hand, filmed
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, shipped.get_parameter(name))
     assert not torch.equal(person[-1], list(trainer.twin.geometry.betas.parameters())[-1])
-    trainer.step(0.6)
+    trainer.step(0.3)
     trainer.close()
     moved = [
         n for n, p in network.named_parameters() if not torch.equal(p, shipped.get_parameter(n))
@@ -119,12 +119,27 @@ def test_the_network_rests_first_and_its_statistics_always(shipped, hand, filmed
         assert torch.equal(value, shipped.get_buffer(name))
 
 
+def test_joints_are_learned_in_few_passes_and_light_after_them(shipped, hand, filmed):
+    config = dataclasses.replace(SMALL, passes=1)
+    network, trainer = trainer_of(shipped, hand, filmed.part(range(8)), config)
+    trainer.step(0.0)
+    assert [trainer.step(share)[0].name for share in (0.2, 0.21)] == ["joints"] * 2
+    pose = network.geometry.pose[0].weight.detach().clone()
+    assert trainer.step(0.22)[0].name == "light and skin"  # 8 hands, 4 a step: it was one pass
+    light = network.appearance.light[0].weight.detach().clone()
+    trainer.step(0.9)
+    trainer.close()
+    assert torch.equal(pose, network.geometry.pose[0].weight)
+    assert not torch.equal(light, network.appearance.light[0].weight)
+    assert not torch.equal(pose, shipped.geometry.pose[0].weight)
+
+
 def test_the_same_seed_learns_the_same(shipped, hand, filmed):
     ends: list[torch.Tensor] = []
     for seed in (0, 0, 1):
         _, trainer = trainer_of(shipped, hand, filmed, dataclasses.replace(SMALL, seed=seed))
         trainer.step(0.0)
-        trainer.step(0.5)
+        trainer.step(0.3)
         trainer.close()
         ends.append(torch.cat([p.detach().flatten() for p in trainer.twin.geometry.parameters()]))
     assert torch.equal(ends[0], ends[1])
