@@ -40,7 +40,7 @@ def personalise(
     Written are personal.safetensors, which every program takes with --network, before_after.png and
     numbers.json. A network that is no better on what was kept aside is not written. Ctrl-C ends the
     learning and keeps what was learned. Of that, the network gets as much as leaves made-up hands of
-    other people at most 1 % worse (WiSE-FT, Wortsman et al. 2022); numbers.json says how much.
+    other people no worse (WiSE-FT, Wortsman et al. 2022); numbers.json says how much.
 
     Args:
         clip: Video of one person's hands, one hand or both.
