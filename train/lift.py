@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 
@@ -14,11 +13,11 @@ from tracker.geometry.camera import ASSUMED_FOV_DEG
 from tracker.geometry.hand_model import HandModel
 from train.datasets.image_folder import LEAST_CONFIDENCE, find_labels
 from train.datasets.keypoint_files import HandLabel, read_labels, write_labels
+from train.label_folder import SAVE_EVERY_S
 from train.labelled_pictures import Picture, labelled_pictures
 from train.lift_hands import HandLifter
 from train.progress import counting_progress
 
-SAVE_EVERY_S: Final = 20.0
 _log = logging.getLogger(__name__)
 
 

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from tracker.geometry.hand_params import HandParams
 from tracker.vision.fit_problem import FitProblem
-from tracker.vision.fit_residuals import MIN_SD_PX, SPANS, Weights, pulls
+from tracker.vision.fit_residuals import MIN_SD_PX, Target, Weights, pulls
 from tracker.vision.fitter import N_SIZE, Evidence, FitResult, FitState, HandFitter
 
 DISAGREE_RAD: Final = 0.5
@@ -179,21 +179,20 @@ class GuidedFitter:
     def _trusting_pixels(self, problem: FitProblem) -> FitProblem:
         """Return a cold problem that follows pixels closer, and 3D landmarks less."""
         spans_3d = problem.weights.spans_3d / self._trust.span_noise
-        sd_px = max(problem.target.sd_px * self._trust.landmark_noise, MIN_SD_PX)
         return replace(
             problem,
             weights=problem.weights._replace(spans_3d=spans_3d),
-            target=problem.target._replace(sd_px=sd_px),
+            target=_followed(problem.target, self._trust.landmark_noise),
         )
 
     def _laid(self, evidence: Evidence, state: FitState) -> FitProblem:
         """Return the problem that follows pixels but keeps the depth of a hand's joints."""
-        problem = self._fitter.warm_problem(evidence, state)
         joints = _onto_pixels(self._fitter.joints(state), evidence)
-        spans = joints[SPANS[:, 1]] - joints[SPANS[:, 0]]
-        lengths = np.linalg.norm(spans, axis=-1, keepdims=True)
-        spans = np.concatenate([spans / lengths, np.ones_like(lengths)], 1)
-        sd_px = max(problem.target.sd_px * self._trust.laid_noise, MIN_SD_PX)
+        problem = self._fitter.warm_problem(replace(evidence, xyz=joints), state)
+        # Joints are known here however sure their landmarks were.
+        spans = problem.target.spans.copy()
+        spans[:, 3] = spans[:, :3].any(1)
+        target = _followed(problem.target._replace(spans=spans), self._trust.laid_noise)
         # What the prior knows of poses is in the directions already; all they leave open is twist.
         weights = problem.weights._replace(
             pose=0.0,
@@ -202,9 +201,7 @@ class GuidedFitter:
             shape=1 / self._trust.laid_shape_sd,
             spans_3d=1 / self._trust.laid_span_sd,
         )
-        return replace(
-            problem, weights=weights, target=problem.target._replace(spans=spans, sd_px=sd_px)
-        )
+        return replace(problem, weights=weights, target=target)
 
     def _own_pulls(self, *, following: bool) -> dict[str, float]:
         trust = self._trust
@@ -221,6 +218,11 @@ class GuidedFitter:
         values = problem.values.copy()
         values[3:6] = guess.wrist
         return replace(problem, rotation=np.ascontiguousarray(guess.rotation), values=values)
+
+
+def _followed(target: Target, noise: float) -> Target:
+    """Return a target of whose landmark noise so much is left: its pixels are followed closer."""
+    return target._replace(sd_px=max(target.sd_px * noise, MIN_SD_PX))
 
 
 def _onto_pixels(

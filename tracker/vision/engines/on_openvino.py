@@ -64,9 +64,8 @@ class OpenVinoRunner:
         self._requests = [compiled.create_infer_request() for _ in range(_SLOTS)]
         for request, array in zip(self._requests, self._inputs, strict=True):
             request.set_input_tensor(ov.Tensor(array, shared_memory=True))
-        self._outputs = [
-            [_bound(request, k) for k in _places(compiled)] for request in self._requests
-        ]
+        places = range(len(compiled.outputs))
+        self._outputs = [[_bound(request, k) for k in places] for request in self._requests]
 
     def __call__(
         self, crops: Float32[np.ndarray, "b h w 3"]
@@ -93,10 +92,6 @@ class OpenVinoRunner:
         for request in self._requests[:count]:
             request.wait()
         return [np.concatenate(parts) for parts in zip(*self._outputs[:count], strict=True)]
-
-
-def _places(compiled: ov.CompiledModel) -> range:
-    return range(len(compiled.outputs))
 
 
 def _bound(request: ov.InferRequest, place: int) -> Float32[np.ndarray, "1 ..."]:
