@@ -90,13 +90,29 @@ def test_a_photographs_hand_is_laid_onto_its_pixels_and_keeps_its_directions(
     for tip in range(4, 21, 4):
         stretched[tip] += 0.3 * (stretched[tip] - stretched[tip - 1])
     evidence = replace(evidence, uv=stretched)
-    loose = GuidedFitter(fitter, GuessTrust(laid_noise=1e3, laid_span_sd=1e-3))
-    before, after = (g.cold(evidence, truth) for g in (loose, GuidedFitter(fitter)))
-    assert after.reprojection_px < 0.8 * before.reprojection_px
-    a, b = (skinner.skin(fit.params)[1] for fit in (before, after))
-    a, b = (j[SPANS[:, 1]] - j[SPANS[:, 0]] for j in (a, b))
+    guided = GuidedFitter(fitter)
+    before = guided.cold(evidence, truth)
+    alone, followed = (guided.laid(evidence, before, followed=f) for f in (False, True))
+    assert alone.reprojection_px < 0.8 * before.reprojection_px
+    assert not np.allclose(alone.state.betas, before.state.betas, atol=0.01)
+    assert followed.reprojection_px < 0.9 * before.reprojection_px
+    np.testing.assert_array_equal(followed.state.betas, before.state.betas)
+    for after in (alone, followed):
+        assert turned_deg(before.params, after.params, skinner) < 4
+
+
+def turned_deg(a: HandParams, b: HandParams, skinner: RuntimeHand) -> float:
+    """Mean angle between the bones of two hands."""
+    joints = (skinner.skin(params)[1] for params in (a, b))
+    a, b = (j[SPANS[:, 1]] - j[SPANS[:, 0]] for j in joints)
     cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
-    assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean() < 4
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
+
+
+def test_a_guess_that_tells_nothing_of_the_pose_lays_nothing(fitter, truth, skinner):
+    evidence, guided = seen(truth, skinner), GuidedFitter(fitter, SHAPE_ONLY)
+    fit = guided.cold(evidence, truth)
+    assert guided.laid(evidence, fit, followed=True) is fit
 
 
 def test_a_fit_that_went_wrong_is_brought_back_by_the_guess(fitter, truth, skinner):

@@ -72,8 +72,13 @@ def test_network_mode_shows_the_networks_own_hand(file, frames, plain):
 
 def test_fused_hands_stay_with_what_is_seen(file, frames, plain):
     found = joints(HandTracker(config(file, mode="fused")), frames)
+    camera = frames[-1].camera
+    assert camera is not None
+    assert set(found) == set(plain)
     for side, hand in found.items():
-        assert 0 < spread_mm(hand, plain[side]) < 12
+        assert spread_mm(hand, plain[side]) > 1
+        before, after = (camera.project(joints) for joints in (plain[side], hand))
+        assert np.linalg.norm(before - after, axis=-1).mean() < 0.02 * np.ptp(before, axis=0).max()
 
 
 def test_the_networks_time_is_told_where_there_is_one(file, frames):

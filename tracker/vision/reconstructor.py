@@ -107,8 +107,13 @@ class HandReconstructor:
         `guess` is another's idea of the hand, as a right one in the camera of its mirror image.
         """
         seen, view = canonical_landmarks(landmarks, camera, side)
-        result = self._fit(memory, _evidence(seen, view), guess)
+        evidence = _evidence(seen, view)
+        # The smoother would keep the shape of a first frame for long.
+        followed = memory.fit is not None or memory.smoother is not None
+        result = self._fit(memory, evidence, guess)
         self._learn_shape(memory, result, landmarks.presence)
+        if guess is not None:
+            result = self._guide(guess).laid(evidence, result, followed=followed)
         return self._shown(memory, result.params, result.reprojection_px, side, dt_s)
 
     def follow(
