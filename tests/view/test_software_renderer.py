@@ -113,6 +113,23 @@ def test_blending_into_a_frame_is_rendering_and_mixing(golden, rng):
     assert np.abs(frame - mixed).max() <= 1.01
 
 
+@pytest.mark.parametrize("u0", [34, 21, 15])  # apart, with boxes that touch, one over the other
+def test_blending_several_is_rendering_them_together(camera, u0):
+    meshes = [
+        rectangle(camera, 8.5, 6, 20.5, 30, 0.4),
+        rectangle(camera, u0 + 0.3, 10, u0 + 9.6, 36, 0.5, (0.1, 0.3, 0.9)),
+        rectangle(camera, 50.0, 3, 57, 9, 0.3, (0.9, 0.9, 0.1)),
+    ]
+    drawn = SoftwareRenderer().render(meshes, camera)
+    frame = np.full((*camera.hw, 3), 77, np.uint8)
+    renderer = SoftwareRenderer()
+    for _ in range(2):
+        again = frame.copy()
+        renderer.blend_into(again, meshes, camera)
+        alpha = drawn.alpha[..., None]
+        assert np.abs(again - (frame * (1 - alpha) + drawn.rgb * alpha)).max() <= 1.01
+
+
 def test_nothing_outside_of_the_box_changes(golden):
     drawn = SoftwareRenderer().render(golden.meshes[:1], golden.camera)
     x0, y0, x1, y1 = drawn.box_xyxy
@@ -178,3 +195,6 @@ def test_closing_gives_the_buffers_back_and_drawing_takes_new_ones(golden):
     first = renderer.render(golden.meshes, golden.camera)
     renderer.close()
     np.testing.assert_array_equal(renderer.render(golden.meshes, golden.camera).rgb, first.rgb)
+    frame = np.zeros((*golden.camera.hw, 3), np.uint8)
+    renderer.blend_into(frame, golden.meshes, golden.camera)
+    assert frame.any()

@@ -3,10 +3,13 @@
 Visibility decides one face for each pixel centre. Where an outline edge then runs between two
 pixels, the one that holds the smaller part of the edge's side takes over that part from its
 neighbour (`outline.soften`), which is exact for straight edges and costs only as much as the outline is
-long. Only the box around the meshes is touched, and its buffers are kept from call to call.
+long. Only the box around the meshes is touched, and its buffers are kept from call to call. Hands that
+are apart in the picture are blended side by side, each in its own box and the second on its own thread.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -31,7 +34,11 @@ class SoftwareRenderer:
     name = "software"
 
     def __init__(self) -> None:
-        self._buffers = _Buffers(0)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._buffers = [_Buffers()]
+        self._helper = ThreadPoolExecutor(1, "blend")  # its thread starts with its first hand
 
     def render(
         self, meshes: Sequence[Mesh], camera: Camera, light: Light = DEFAULT_LIGHT
@@ -41,7 +48,7 @@ class SoftwareRenderer:
         rgb = np.zeros((height, width, 3), np.uint8)
         alpha = np.zeros((height, width), np.float32)
         depth = np.full((height, width), np.inf, np.float32)
-        box, layers = self._draw(meshes, camera, light)
+        box, layers = _draw(meshes, camera, light, self._buffers[0])
         _write(layers, box[0], box[1], rgb, alpha, depth)
         return Rendering(rgb, alpha, depth, box)
 
@@ -64,25 +71,46 @@ class SoftwareRenderer:
                 f"blend_into needs a writable picture of the camera's size {camera.hw}, "
                 f"found {rgb.shape[:2]}, writable: {rgb.flags.writeable}"
             )
-        box, layers = self._draw(meshes, camera, light)
-        _blend(layers, box[0], box[1], np.float32(opacity), rgb)
+        groups = [[mesh] for mesh in meshes] if _are_apart(meshes, camera) else [meshes]
+        self._buffers += [_Buffers() for _ in groups[len(self._buffers) :]]
+
+        def blend(group: Sequence[Mesh], buffers: _Buffers) -> None:
+            box, layers = _draw(group, camera, light, buffers)
+            _blend(layers, box[0], box[1], np.float32(opacity), rgb)
+
+        others = zip(groups[1:], self._buffers[1:], strict=False)
+        elsewhere = [self._helper.submit(blend, *other) for other in others]
+        blend(groups[0], self._buffers[0])
+        for part in elsewhere:
+            part.result()
 
     def close(self) -> None:
-        """Give the buffers back."""
-        self._buffers = _Buffers(0)
+        """Give buffers and thread back; drawing takes new ones."""
+        self._helper.shutdown()
+        self._start_afresh()
 
-    def _draw(self, meshes: Sequence[Mesh], camera: Camera, light: Light) -> tuple[Box, "_Layers"]:
-        mesh = prepare(meshes, light)
-        uvw = project(mesh.vertices, camera.K)
-        x0, y0, x1, y1 = box = box_of(uvw, camera.hw)
-        if (y1 - y0) * (x1 - x0) > len(self._buffers.face_id):
-            self._buffers = _Buffers((y1 - y0) * (x1 - x0))
-        planes = _color_planes(uvw, mesh.faces, mesh.colors, x0, y0)
-        layers, pairs = self._buffers.window(y1 - y0, x1 - x0, planes)
-        draw_faces(uvw, mesh.faces, x0, y0, layers.face_id, layers.inv_depth)
-        edges = edge_faces(mesh.faces)
-        soften(uvw, mesh.faces, edges, x0, y0, layers.inv_depth, layers.mix, layers.mix_from, pairs)
-        return box, layers
+
+def _are_apart(meshes: Sequence[Mesh], camera: Camera) -> bool:
+    """Return whether there are several meshes and no two can touch in the picture."""
+    boxes = [box_of(project(mesh.vertices, camera.K), camera.hw) for mesh in meshes]
+    return len(boxes) > 1 and not any(
+        max(a[0], b[0]) < min(a[2], b[2]) and max(a[1], b[1]) < min(a[3], b[3])
+        for a, b in combinations(boxes, 2)
+    )
+
+
+def _draw(
+    meshes: Sequence[Mesh], camera: Camera, light: Light, buffers: "_Buffers"
+) -> tuple[Box, "_Layers"]:
+    mesh = prepare(meshes, light)
+    uvw = project(mesh.vertices, camera.K)
+    x0, y0, x1, y1 = box = box_of(uvw, camera.hw)
+    planes = _color_planes(uvw, mesh.faces, mesh.colors, x0, y0)
+    layers, pairs = buffers.window(y1 - y0, x1 - x0, planes)
+    draw_faces(uvw, mesh.faces, x0, y0, layers.face_id, layers.inv_depth)
+    edges = edge_faces(mesh.faces)
+    soften(uvw, mesh.faces, edges, x0, y0, layers.inv_depth, layers.mix, layers.mix_from, pairs)
+    return box, layers
 
 
 class _Layers(NamedTuple):
@@ -103,7 +131,10 @@ class _Layers(NamedTuple):
 class _Buffers:
     """Flat memory for the largest window so far."""
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self) -> None:
+        self._allocate(0)
+
+    def _allocate(self, pixels: int) -> None:
         self.face_id = np.empty(pixels, np.int32)
         self.inv_depth = np.empty(pixels, np.float32)
         self.mix = np.empty(pixels, np.float32)
@@ -112,6 +143,8 @@ class _Buffers:
 
     def window(self, height: int, width: int, planes: np.ndarray) -> tuple[_Layers, np.ndarray]:
         """Return empty layers of a size, and scratch memory for the outline."""
+        if height * width > len(self.face_id):
+            self._allocate(height * width)
 
         def shaped(buffer: np.ndarray) -> np.ndarray:
             return buffer[: height * width].reshape(height, width)
