@@ -82,8 +82,8 @@ def _check(options: argparse.Namespace) -> int:
             f"at most, {found.mean_mm:.3f} mm on average; {_timing(engine, crops, K)}"
         )
     _say(
-        f"allowed: {MAX_MM} mm at most, {MEAN_MM} mm on average, over {len(crops)} crops; bf16, which "
-        "is coarser by nature, may differ"
+        f"allowed: {MAX_MM} mm at most, {MEAN_MM} mm on average, over {len(crops)} crops; bf16, taken "
+        "only where it is asked for, is coarser by nature"
     )
     return int(failed)
 
