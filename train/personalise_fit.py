@@ -93,6 +93,10 @@ class FitConfig:
     even_skin: float = 5e-4
     """Weight of neighbouring vertices that leave the first colours by different amounts: what is
     never seen follows what is."""
+    one_tint: float = 1e-2
+    """Weight of vertices whose tint, apart from its brightness, leaves the first one by another amount
+    than the whole skin does. Where the mesh reaches over the hand's outline it is the background that
+    is seen, and a back that the clip never shows would take its colour from there."""
     seed: int = 0
     weights: LossWeights = field(
         default_factory=lambda: LossWeights(
@@ -216,7 +220,7 @@ class PersonTrainer:
         found = self.objective.terms(Prediction(hand, None), batch, terms)
         loss = self.config.weights.total(found)
         if draw:
-            loss = loss + self.config.even_skin * self._unevenness()
+            loss = loss + self._unevenness()
         return loss
 
     def _replay_loss(self, batch: TrainBatch) -> Float[Tensor, ""]:
@@ -230,10 +234,14 @@ class PersonTrainer:
         return terms if self._seeing else tuple(t for t in terms if t not in ("heat", "seen"))
 
     def _unevenness(self) -> Float[Tensor, ""]:
+        """Return how differently the vertices' colours have changed, weighted."""
         assert self._skin is not None
         assert self._first_skin is not None
         change = (self._skin - self._first_skin).unflatten(0, (-1, 3))
-        return (change[self._edges[:, 0]] - change[self._edges[:, 1]]).square().mean()
+        apart = change[self._edges[:, 0]] - change[self._edges[:, 1]]
+        tint = change - change.mean(1, keepdim=True)
+        config = self.config
+        return config.even_skin * apart.square().mean() + config.one_tint * tint.var(0).mean()
 
 
 class _Progress:

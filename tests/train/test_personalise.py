@@ -31,7 +31,7 @@ from train.personalise_clip import PersonClip, ReadConfig, SeenHand, read_person
 from train.personalise_fit import FitConfig, PersonTrainer
 from train.personalise_measure import Measured, compare, measure_others
 from train.personalise_mix import between, share_to_keep
-from train.personalise_network import with_person
+from train.personalise_network import skin_parameter, with_person
 from train.personalise_run import PersonaliseConfig, person_start, run
 
 DEMO = Path(__file__).resolve().parents[2] / "apps" / "demo" / "demo.mp4"
@@ -132,6 +132,37 @@ def test_joints_are_learned_in_few_passes_and_light_after_them(shipped, hand, fi
     assert torch.equal(pose, network.geometry.pose[0].weight)
     assert not torch.equal(light, network.appearance.light[0].weight)
     assert not torch.equal(pose, shipped.geometry.pose[0].weight)
+
+
+def test_the_background_tints_no_part_of_the_skin(shipped, hand, filmed):
+    """On a blue screen, with the mesh not on the hand everywhere: one tint for all of the skin."""
+    blue = [replaced_background(seen) for seen in filmed.hands[:8]]
+    clip = dataclasses.replace(filmed, hands=tuple(blue))
+    spread: list[float] = []
+    for weight in (0.0, FitConfig().one_tint):
+        config = dataclasses.replace(SMALL, one_tint=weight)
+        _, trainer = trainer_of(shipped, hand, clip, config)
+        start = skin_of(trainer)
+        for _ in range(16):
+            trainer.step(0.1)
+        trainer.close()
+        change = skin_of(trainer) - start
+        tint = change - change.mean(1, keepdim=True)
+        spread.append(float(tint.std(0).mean()))
+        assert change.abs().mean() > 0.05  # the skin as a whole does learn
+    assert spread[1] < 0.6 * spread[0]
+
+
+def replaced_background(seen: SeenHand) -> SeenHand:
+    rgb = seen.sample.rgb.copy()
+    rgb[:, : rgb.shape[1] // 2] = (60, 120, 255)
+    return dataclasses.replace(seen, sample=dataclasses.replace(seen.sample, rgb=rgb))
+
+
+def skin_of(trainer: PersonTrainer) -> torch.Tensor:
+    skin = skin_parameter(trainer.twin)
+    assert skin is not None
+    return skin.detach().clone().unflatten(0, (-1, 3))
 
 
 def test_the_same_seed_learns_the_same(shipped, hand, filmed):
