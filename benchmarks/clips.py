@@ -1,9 +1,11 @@
 """Recorded clips: is every hand followed, on the right side, as one; do two views agree?
 
+How exact a hand is while it is followed is measured too, in the default mode beside landmarks alone.
 Needs the folder of recordings that `labelled.data_folder` finds.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,14 @@ from jaxtyping import Float
 from benchmarks.labelled import data_folder
 from benchmarks.metric import Metric
 from tracker.geometry.camera import Camera
+from tracker.geometry.metrics import pa_mpjpe_mm
 from tracker.live.sources import open_source
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
+from tracker.vision.network_guide import Mode
 from tracker.vision.records import Frame, TrackedHand
 
 Hands = list[list[TrackedHand]]
+_NAME = "mode landmarks"
 
 
 def run(quick: bool) -> list[Metric]:
@@ -30,8 +35,10 @@ def run(quick: bool) -> list[Metric]:
     return [*_finger_spelling(clips, limit), *_desk(clips, limit), *_two_views(clips, limit)]
 
 
-def _track(clip: Path, limit: int | None, camera: Camera | None = None) -> Hands:
-    tracker = HandTracker(HandTrackerConfig(texture_every=0))
+def _track(
+    clip: Path, limit: int | None, camera: Camera | None = None, mode: Mode = "auto"
+) -> Hands:
+    tracker = HandTracker(HandTrackerConfig(mode=mode, texture_every=0))
     frames = (f for f, _ in zip(open_source(clip), range(limit or 1 << 30), strict=False))
     seen = (tracker(Frame(f.rgb, camera, f.timestamp_s, f.index)) for f in frames)
     return [[hand for hand in hands if hand.state != "lost"] for hands in seen]
@@ -39,20 +46,34 @@ def _track(clip: Path, limit: int | None, camera: Camera | None = None) -> Hands
 
 def _finger_spelling(clips: Path, limit: int | None) -> list[Metric]:
     """One right hand; its 2D reference is MediaPipe's full model."""
-    frames = _track(clips / "asl_hand_25fps.mp4", limit)
+    clip = clips / "asl_hand_25fps.mp4"
+    frames, plain = (_track(clip, limit, mode=mode) for mode in ("auto", "landmarks"))
     reference = json.loads((clips / "asl_hand_25fps.ref.json").read_text())["frames"]
     points = {r["frame"]: np.array(r["kp2d"])[:, :2] for r in reference if r["kp2d"]}
     right = [any(h.side == "right" for h in hands) for hands in frames]
-    distance = [
-        min(float(np.linalg.norm(h.uv - points[i], axis=-1).mean()) for h in hands)
-        / np.ptp(points[i], axis=0).max()
-        for i, hands in enumerate(frames)
-        if hands and i in points
-    ]
+    ours, theirs = (
+        100 * float(np.median([_off(hands, points[i]) for i, hands in _both(run, points)]))
+        for run in (frames, plain)
+    )
     return [
         Metric("asl_right_hand_percent", 100 * float(np.mean(right)), "%", better="higher"),
-        Metric("asl_2d_median_percent", 100 * float(np.median(distance)), "% of hand box"),
+        _beside("asl_2d_median_percent", ours, theirs, "% of hand box"),
     ]
+
+
+def _both(frames: Hands, known: Mapping[int, object]) -> list[tuple[int, list[TrackedHand]]]:
+    """Return frames in which a hand was found of which something is known."""
+    return [(i, hands) for i, hands in enumerate(frames) if hands and i in known]
+
+
+def _off(hands: Sequence[TrackedHand], points: Float[np.ndarray, "21 2"]) -> float:
+    """Return the nearest hand's mean distance from points, as a share of their box."""
+    near = min(float(np.linalg.norm(h.uv - points, axis=-1).mean()) for h in hands)
+    return near / float(np.ptp(points, axis=0).max())
+
+
+def _beside(key: str, ours: float, theirs: float, unit: str) -> Metric:
+    return Metric(key, ours, unit, _NAME, theirs, ours / theirs, "lower")
 
 
 def _desk(clips: Path, limit: int | None) -> list[Metric]:
@@ -68,7 +89,8 @@ def _desk(clips: Path, limit: int | None) -> list[Metric]:
 
 def _two_views(clips: Path, limit: int | None) -> list[Metric]:
     """The same hand from two calibrated cameras, fitted in each alone, in one frame."""
-    first, second = (_view(clips, n, limit) for n in (0, 1))
+    first, second = views = [_view(clips, n, limit) for n in (0, 1)]
+    plain = [_view(clips, n, limit, "landmarks") for n in (0, 1)]
     R, t = _pose(clips / "stereo_camera_parameters" / "rot_trans_c1.dat", "cam0 to cam1")
     unit_m = _unit_m(clips.parent, R, t)
     pairs = [(a[0], b[0]) for a, b in zip(first, second, strict=False) if a and b]
@@ -81,14 +103,42 @@ def _two_views(clips: Path, limit: int | None) -> list[Metric]:
         Metric(
             "stereo_views_apart_root_relative_mm", float(np.median(hands)), "mm, wrists together"
         ),
+        *_against_labels(clips.parent, views, plain),
     ]
 
 
-def _view(clips: Path, number: int, limit: int | None) -> Hands:
+def _against_labels(folder: Path, views: list[Hands], plain: list[Hands]) -> list[Metric]:
+    """Compare followed hands with the labelled frames of both views."""
+    samples = _samples(folder)
+    rows: list[list[tuple[float, float]]] = []
+    for run in (views, plain):
+        rows.append([])
+        for sample in samples:
+            frames = run[sample["view"]]
+            hands = frames[sample["frame"]] if sample["frame"] < len(frames) else []
+            off = [(100 * _off([hand], np.array(sample["kp2d"])), hand) for hand in hands]
+            off_2d, hand = min(off, key=lambda pair: pair[0], default=(np.inf, None))
+            if hand is not None and off_2d < 50:
+                joints = np.array(sample["joints3d"], np.float64)
+                pa_mm = pa_mpjpe_mm(hand.joints[None].astype(np.float64), joints[None])
+                rows[-1].append((pa_mm, off_2d))
+    print(f"clips: labelled frames with a hand: {len(rows[0])}, with landmarks {len(rows[1])}")
+    ours, theirs = (np.mean(row, 0).tolist() for row in rows)
+    return [
+        _beside("stereo_followed_pa_mpjpe", ours[0], theirs[0], "mm"),
+        _beside("stereo_followed_2d_percent", ours[1], theirs[1], "% of hand box"),
+    ]
+
+
+def _samples(folder: Path) -> list[dict]:
+    return json.loads((folder / "gt" / "stereo_temuge" / "annotations.json").read_text())["samples"]
+
+
+def _view(clips: Path, number: int, limit: int | None, mode: Mode = "auto") -> Hands:
     clip = clips / f"stereo_cam{number}.mp4"
     numbers = _numbers((clips / "stereo_camera_parameters" / f"c{number}.dat").read_text())
     camera = Camera(numbers[:9].reshape(3, 3), open_source(clip).info.hw)
-    return _track(clip, limit, camera)
+    return _track(clip, limit, camera, mode)
 
 
 def _pose(path: Path, marker: str) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
@@ -106,10 +156,7 @@ def _numbers(text: str) -> Float[np.ndarray, " n"]:
 
 def _unit_m(folder: Path, R: Float[np.ndarray, "3 3"], t: Float[np.ndarray, " 3"]) -> float:
     """Return the metres in one unit of the calibration, from the labelled joints of both views."""
-    samples = json.loads((folder / "gt" / "stereo_temuge" / "annotations.json").read_text())[
-        "samples"
-    ]
-    joints = {(s["view"], s["frame"]): np.array(s["joints3d"]) for s in samples}
+    joints = {(s["view"], s["frame"]): np.array(s["joints3d"]) for s in _samples(folder)}
     shifts = [
         (joints[1, frame] - joints[0, frame] @ R.T).mean(0)
         for view, frame in joints
