@@ -81,7 +81,7 @@ def _paper_sized(file: Path) -> Path:
 def _engines(network: S2HandNetwork, quick: bool) -> list[Metric]:
     """Time of one crop through layers and closed form, beside ONNX Runtime's, and through PyTorch."""
     runners: list[Runner] = [
-        OpenVinoRunner(network, precision="bf16"),
+        OpenVinoRunner(network, precision="half"),
         OpenVinoRunner(network, precision="f32"),
         TorchRunner(network),
     ]

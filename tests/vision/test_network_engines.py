@@ -23,6 +23,7 @@ from tracker.vision.engines.choosing import open_engine
 from tracker.vision.engines.on_torch import CudaRunner, TorchRunner
 from tracker.vision.engines.parity import parity
 from tracker.vision.engines.program import (
+    LookProgram,
     MaxOfHalves,
     fingerprint,
     half_program,
@@ -95,7 +96,7 @@ def test_an_engine_gives_pytorchs_hands(name, network, hand, crops, cache, refer
     found = parity(engine, reference, hand, *crops)
     assert found.holds, found
     if name == "openvino":
-        coarse = open_engine(network, name, precision="bf16", cache=cache)
+        coarse = open_engine(network, name, precision="half", cache=cache)
         rough = parity(coarse, reference, hand, *crops)
         assert rough.mean_mm < 6, rough  # untrained weights are worse conditioned than trained ones
     # Not by accident the same for every picture.
@@ -185,10 +186,9 @@ class TensorRtDouble:
 
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> TensorRtDouble:
-    double = TensorRtDouble()
     # The processor has no half-precision kernels worth waiting for.
     monkeypatch.setattr(on_tensorrt, "half_program", portable_program)
-    return double
+    return TensorRtDouble()
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch.export about itself
@@ -206,6 +206,7 @@ def test_tensorrt_is_asked_as_its_manual_says(tensorrt, network, crops, referenc
         }
     ]
     assert asked["min_block_size"] == 1
+    assert asked["disable_tf32"]
     # Accepted by 2.13 and dropped without a word, or deprecated: precision is the layers' own.
     assert not {"enabled_precisions", "use_python_runtime", "inputs"} & set(asked)
     assert tensorrt.saved[0][1] == {
@@ -225,6 +226,12 @@ def test_tensorrt_is_asked_as_its_manual_says(tensorrt, network, crops, referenc
     stamp = json.loads((kept.parent / "engine.json").read_text())
     assert set(stamp["versions"]) == {"torch", "torch_tensorrt", "tensorrt"}
     assert stamp["network"] == fingerprint(network)
+    coarse = on_tensorrt.TensorRtRunner(
+        network, half=True, cache=cache, runtime=tensorrt, gpu=torch.device("cpu")
+    )
+    assert (runner.name, coarse.name) == ("tensorrt f32", "tensorrt f16")
+    assert len(tensorrt.compiled) == 3
+    assert len(list(tmp_path.glob("tensorrt-*/network.ep"))) == 2
 
 
 def test_tensorrt_that_cannot_build_says_so_in_one_line(tensorrt, network, tmp_path):
@@ -276,8 +283,8 @@ class CudaDouble:
 def test_small_batches_are_replayed_and_large_ones_run(network, crops, monkeypatch):
     cuda = CudaDouble()
     monkeypatch.setattr(on_torch.torch, "device", lambda *_: "cpu")
-    monkeypatch.setattr(on_torch, "half_program", portable_program)
-    runner = CudaRunner(network, cuda)
+    runner = CudaRunner(network, cuda=cuda)
+    assert runner.name == "cuda f32 graph"
     assert cuda.graphs == len(on_torch.GRAPH_BATCHES)
     pictures = crops[0][:3].astype(np.float32) / 255
     runner(pictures[:1])
@@ -288,9 +295,38 @@ def test_small_batches_are_replayed_and_large_ones_run(network, crops, monkeypat
     assert cuda.replays == 2
 
 
+def test_cuda_computes_what_is_whole_without_tensorfloat(network, crops, monkeypatch):
+    """Which has ten bits, like float16, and is what convolutions take unless told otherwise."""
+    seen: list[str] = []
+    forward = LookProgram.forward
+
+    def watched(self: LookProgram, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        seen.append(torch.backends.cudnn.conv.fp32_precision)
+        return forward(self, x)
+
+    monkeypatch.setattr(LookProgram, "forward", watched)
+    monkeypatch.setattr(on_torch.torch, "device", lambda *_: "cpu")
+    before = torch.backends.cudnn.conv.fp32_precision
+    CudaRunner(network, cuda=CudaDouble())(crops[0][:3].astype(np.float32) / 255)
+    assert set(seen) == {"ieee"}
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_cuda_is_half_where_asked(network, monkeypatch):
+    asked: list[S2HandNetwork] = []
+    monkeypatch.setattr(on_torch.torch, "device", lambda *_: "cpu")
+    monkeypatch.setattr(on_torch, "half_program", lambda n: asked.append(n) or portable_program(n))
+    assert CudaRunner(network, half=True, cuda=CudaDouble()).name == "cuda f16 graph"
+    assert asked == [network]
+
+
 @pytest.mark.gpu
 def test_cuda_graphs_give_pytorchs_hands(network, hand, crops, reference):
-    assert parity(NetworkEngine(network, CudaRunner(network)), reference, hand, *crops).holds
+    found = parity(NetworkEngine(network, CudaRunner(network)), reference, hand, *crops)
+    assert found.holds, found
+    coarse = NetworkEngine(network, CudaRunner(network, half=True))
+    rough = parity(coarse, reference, hand, *crops)
+    assert rough.mean_mm < 1, rough  # a hand that could be turned either way is turned by anything
 
 
 # Choosing.

@@ -53,8 +53,9 @@ class GuessTrust:
 
     Chosen on the sets that `FitterConfig` names, with a network of 13.3 mm PA-MPJPE: a cold fit goes
     from 12.15 to 11.70 mm, and from 1.07 to 1.00 times MediaPipe's 2D error. What concerns hands that
-    are followed was chosen on the two clips that the 78 photographs are from and one more: from
-    landmarks alone to fused, PA-MPJPE goes from 12.0 to 10.8 mm there and the 2D error down by 8 %.
+    are followed was chosen on the two clips that the 78 photographs are from and one more
+    (`benchmarks --only clips`): from landmarks alone to fused, PA-MPJPE goes from 12.0 to 10.9 mm
+    there, and the 2D error down by 9 and 14 %.
     """
 
     pose_sd: float = 0.35
@@ -203,7 +204,7 @@ class GuidedFitter:
         return replace(
             problem,
             weights=problem.weights._replace(spans_3d=spans_3d),
-            target=_followed(problem.target, self._trust.landmark_noise),
+            target=_nearer(problem.target, self._trust.landmark_noise),
         )
 
     def _laid(self, evidence: Evidence, state: FitState, laying: Laying) -> FitProblem:
@@ -215,7 +216,7 @@ class GuidedFitter:
         # Joints are known here however sure their landmarks were.
         spans = problem.target.spans.copy()
         spans[:, 3] = spans[:, :3].any(1)
-        target = _followed(problem.target._replace(spans=spans), laying.noise)
+        target = _nearer(problem.target._replace(spans=spans), laying.noise)
         # What the prior knows of poses is in the directions already; all they leave open is twist.
         weights = problem.weights._replace(
             pose=0.0,
@@ -243,7 +244,7 @@ class GuidedFitter:
         return replace(problem, rotation=np.ascontiguousarray(guess.rotation), values=values)
 
 
-def _followed(target: Target, noise: float) -> Target:
+def _nearer(target: Target, noise: float) -> Target:
     """Return a target of whose landmark noise so much is left: its pixels are followed closer."""
     return target._replace(sd_px=max(target.sd_px * noise, MIN_SD_PX))
 

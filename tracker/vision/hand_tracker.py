@@ -75,8 +75,8 @@ class HandTrackerConfig:
     threads: int = 2
     """Inference threads."""
     precision: Precision = "auto"
-    """Of all inference on processors. `auto` is bf16 for detector and landmarks, where the processor
-    has it, and f32 for the network, whose hands would move by a millimetre."""
+    """Of all inference. `auto` is half for detector and landmarks, where the processor has bf16, and f32
+    for the network, whose hands would move by a millimetre."""
 
     def __post_init__(self) -> None:
         if self.network_every < 1:

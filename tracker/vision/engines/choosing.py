@@ -82,11 +82,11 @@ def _runner(
     if name == "tensorrt":
         from tracker.vision.engines.on_tensorrt import TensorRtRunner
 
-        return TensorRtRunner(network, cache=cache)
+        return TensorRtRunner(network, half=precision == "half", cache=cache)
     from tracker.vision.engines.on_torch import CudaRunner, TorchRunner
 
     if name == "cuda":
-        return CudaRunner(network)
+        return CudaRunner(network, half=precision == "half")
     if name == "torch":
         return TorchRunner(network)
     raise ValueError(f"engine must be one of {', '.join(get_args(EngineName))}, found {name!r}")

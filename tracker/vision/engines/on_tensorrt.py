@@ -22,6 +22,7 @@ from tracker.vision.engines.program import (
     export_batches,
     fingerprint,
     half_program,
+    portable_program,
 )
 from tracker.vision.network import S2HandNetwork
 
@@ -31,10 +32,11 @@ _TIMINGS: Final = "timings.bin"
 
 
 class TensorRtRunner:
-    """Batches of one or two on TensorRT, convolutions in float16; more crops go in turns.
+    """Batches of one or two on TensorRT; more crops go in turns.
 
     Args:
         network: what to run.
+        half: convolutions in float16 (`half_program`) instead of float32.
         cache: where built engines are kept; building takes a minute.
         runtime: the module torch_tensorrt; None imports it.
         gpu: where to run; None is the current one.
@@ -43,23 +45,29 @@ class TensorRtRunner:
         ModelFileError: there is no GPU or no TensorRT, or it cannot build this network.
     """
 
-    name = "tensorrt f16"
-
     def __init__(
         self,
         network: S2HandNetwork,
         *,
+        half: bool = False,
         cache: EngineCache | None = None,
         runtime: Any = None,
         gpu: torch.device | None = None,
     ) -> None:
         runtime = runtime or _runtime()
         self._gpu = gpu or _gpu()
-        key = tensorrt_key(network, runtime, self._gpu)
+        precision = "f16" if half else "f32"
+        self.name = f"tensorrt {precision}"
+        key = tensorrt_key(network, runtime, self._gpu, precision)
+
+        def build(folder: Path) -> None:
+            program = half_program(network) if half else portable_program(network)
+            _build(program, runtime, self._gpu, folder)
+
         try:
             self._program = (cache or EngineCache()).get(
                 key,
-                lambda folder: _build(half_program(network), runtime, self._gpu, folder),
+                build,
                 lambda folder: runtime.load(str(folder / _FILE)).module(),
             )
         # TensorRT and its frontend raise anything; whoever asked for it can take another engine.
@@ -83,9 +91,11 @@ class TensorRtRunner:
         return [part.cpu().numpy() for part in outputs]
 
 
-def tensorrt_key(network: S2HandNetwork, runtime: Any, gpu: torch.device) -> EngineKey:
+def tensorrt_key(
+    network: S2HandNetwork, runtime: Any, gpu: torch.device, precision: str
+) -> EngineKey:
     """Return what a built engine belongs to."""
-    variant = {"gpu": _gpu_name(gpu), "batch": f"1-{MOST_BATCH}", "precision": "f16"}
+    variant = {"gpu": _gpu_name(gpu), "batch": f"1-{MOST_BATCH}", "precision": precision}
     versions = {
         "torch": str(torch.__version__),
         "torch_tensorrt": str(runtime.__version__),
@@ -107,6 +117,8 @@ def _build(program: LookProgram, runtime: Any, gpu: torch.device, folder: Path) 
         export_batches(program, crops, MOST_BATCH),
         arg_inputs=[spec],
         min_block_size=1,
+        # TensorFloat-32 has float16's ten bits; what is whole here is meant to be.
+        disable_tf32=True,
         # Its own cache would lie in the system's temporary folder, open to others.
         cache_built_engines=False,
         reuse_cached_engines=False,

@@ -1,6 +1,7 @@
 """The network in PyTorch: the reference, and on NVIDIA GPUs the fast way that needs nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from tracker.errors import ModelFileError
-from tracker.vision.engines.program import LookProgram, example, half_program
+from tracker.vision.engines.program import LookProgram, example, half_program, portable_program
 from tracker.vision.network import S2HandNetwork
 
 GRAPH_BATCHES: Final = (1, 2)
@@ -45,24 +46,31 @@ class _Graph:
 
 
 class CudaRunner:
-    """Convolutions in float16 on a GPU, each small batch replayed as one CUDA graph.
+    """A GPU's convolutions, each small batch replayed as one CUDA graph.
 
     Without a graph, launching a few hundred kernels takes several times as long as running them.
+
+    Args:
+        network: what to run.
+        half: in float16 (`half_program`) instead of float32.
+        cuda: the module torch.cuda.
 
     Raises:
         ModelFileError: PyTorch sees no GPU.
     """
 
-    name = "cuda f16 graph"
-
-    def __init__(self, network: S2HandNetwork, cuda: Any = torch.cuda) -> None:
+    def __init__(
+        self, network: S2HandNetwork, *, half: bool = False, cuda: Any = torch.cuda
+    ) -> None:
         if not cuda.is_available():
             raise ModelFileError(
                 "engine 'cuda' needs an NVIDIA GPU and PyTorch sees none; use engine auto"
             )
         self._cuda = cuda
         self._device = torch.device("cuda", cuda.current_device())
-        program = half_program(network).to(self._device)
+        self.name = f"cuda {'f16' if half else 'f32'} graph"
+        program = half_program(network) if half else portable_program(network)
+        program = program.to(self._device)
         # PyTorch's own annotations do not know this call.
         self._program = program.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._graphs = {batch: self._record(example(network, batch)) for batch in GRAPH_BATCHES}
@@ -74,7 +82,8 @@ class CudaRunner:
         """Return the outputs of `LookProgram`."""
         given, recorded = torch.from_numpy(crops), self._graphs.get(len(crops))
         if recorded is None:
-            outputs = self._program(given.to(self._device))
+            with _exact_convolutions():
+                outputs = self._program(given.to(self._device))
         else:
             recorded.crops.copy_(given)
             recorded.graph.replay()
@@ -86,11 +95,23 @@ class CudaRunner:
         """Run on a side stream until nothing is chosen any more, then record."""
         crops, side = crops.to(self._device), self._cuda.Stream()
         side.wait_stream(self._cuda.current_stream())
-        with self._cuda.stream(side):
+        with self._cuda.stream(side), _exact_convolutions():
             for _ in range(_WARM_UPS):
                 self._program(crops)
         self._cuda.current_stream().wait_stream(side)
         graph = self._cuda.CUDAGraph()
-        with self._cuda.graph(graph):
+        with self._cuda.graph(graph), _exact_convolutions():
             outputs = self._program(crops)
         return _Graph(graph, crops, outputs)
+
+
+@contextmanager
+def _exact_convolutions() -> Generator[None, None, None]:
+    """Return a context without TensorFloat-32, which has float16's ten bits and is cuDNN's default."""
+    convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
