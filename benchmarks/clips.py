@@ -123,6 +123,8 @@ def _against_labels(folder: Path, views: list[Hands], plain: list[Hands]) -> lis
                 pa_mm = pa_mpjpe_mm(hand.joints[None].astype(np.float64), joints[None])
                 rows[-1].append((pa_mm, off_2d))
     print(f"clips: labelled frames with a hand: {len(rows[0])}, with landmarks {len(rows[1])}")
+    if not all(rows):
+        return []
     ours, theirs = (np.mean(row, 0).tolist() for row in rows)
     return [
         _beside("stereo_followed_pa_mpjpe", ours[0], theirs[0], "mm"),

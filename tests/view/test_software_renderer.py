@@ -1,5 +1,6 @@
 """The software renderer against the golden picture, and against coverage counted sample by sample."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from tracker.geometry.camera import Camera
 from tracker.geometry.shading import Light, shade
 from tracker.geometry.topology import closed_faces
 from tracker.geometry.zbuffer import rasterise, vertex_normals
+from tracker.view import software_renderer
 from tracker.view.renderer import Mesh
 from tracker.view.software_renderer import SoftwareRenderer
 
@@ -128,6 +130,26 @@ def test_blending_several_is_rendering_them_together(camera, u0):
         renderer.blend_into(again, meshes, camera)
         alpha = drawn.alpha[..., None]
         assert np.abs(again - (frame * (1 - alpha) + drawn.rgb * alpha)).max() <= 1.01
+
+
+def test_nothing_is_drawn_any_more_when_blending_has_failed(camera, monkeypatch):
+    meshes = [rectangle(camera, u0, 6.0, u0 + 9, 30) for u0 in (8.0, 34.0)]
+    draw = software_renderer._draw
+
+    def failing(group, *rest):
+        if group[0] is meshes[0]:
+            raise MemoryError
+        time.sleep(0.05)
+        return draw(group, *rest)
+
+    monkeypatch.setattr(software_renderer, "_draw", failing)
+    frame = np.zeros((*camera.hw, 3), np.uint8)
+    with pytest.raises(MemoryError):
+        SoftwareRenderer().blend_into(frame, meshes, camera)
+    before = frame.copy()
+    time.sleep(0.1)
+    np.testing.assert_array_equal(frame, before)
+    assert frame.any()  # the other mesh was drawn before the call gave up
 
 
 def test_nothing_outside_of_the_box_changes(golden):

@@ -144,7 +144,7 @@ def test_a_known_hand_length_sets_the_size(two_hands: list[Frame]) -> None:
     assert depth[200.0] / depth[150.0] == pytest.approx(200 / 150, rel=0.05)
 
 
-@pytest.mark.parametrize("wrong", [{"max_hands": 0}, {"hand_length_mm": 5.0}])
-def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize("wrong", [{"max_hands": 0}, {"hand_length_mm": 5.0}, {"network_every": 0}])
+def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         HandTrackerConfig(**wrong)  # pyright: ignore[reportArgumentType]

@@ -4,11 +4,12 @@ Visibility decides one face for each pixel centre. Where an outline edge then ru
 pixels, the one that holds the smaller part of the edge's side takes over that part from its
 neighbour (`outline.soften`), which is exact for straight edges and costs only as much as the outline is
 long. Only the box around the meshes is touched, and its buffers are kept from call to call. Hands that
-are apart in the picture are blended side by side, each in its own box and the second on its own thread.
+are apart in the picture are blended side by side, each in its own box, and all but the first on a thread
+beside the caller's.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import combinations
 from typing import NamedTuple, no_type_check
 
@@ -80,7 +81,10 @@ class SoftwareRenderer:
 
         others = zip(groups[1:], self._buffers[1:], strict=False)
         elsewhere = [self._helper.submit(blend, *other) for other in others]
-        blend(groups[0], self._buffers[0])
+        try:
+            blend(groups[0], self._buffers[0])
+        finally:
+            wait(elsewhere)  # nothing may draw into the picture after the call
         for part in elsewhere:
             part.result()
 
@@ -92,8 +96,10 @@ class SoftwareRenderer:
 
 def _are_apart(meshes: Sequence[Mesh], camera: Camera) -> bool:
     """Return whether there are several meshes and no two can touch in the picture."""
+    if len(meshes) < 2:
+        return False
     boxes = [box_of(project(mesh.vertices, camera.K), camera.hw) for mesh in meshes]
-    return len(boxes) > 1 and not any(
+    return not any(
         max(a[0], b[0]) < min(a[2], b[2]) and max(a[1], b[1]) < min(a[3], b[3])
         for a, b in combinations(boxes, 2)
     )

@@ -75,7 +75,7 @@ class GuessTrust:
     """For a fit of one picture. With half the `span_sd` the 2D error is 1 % larger and PA-MPJPE 0.3 mm
     smaller."""
     followed: Laying = Laying(noise=0.6, span_sd=0.03, steps=2)
-    """For a fit that goes on from the last frame. Closer to its pixels it would follow their noise."""
+    """For a hand that has a next frame. Closer to its pixels it would follow their noise."""
 
 
 SHAPE_ONLY: Final = GuessTrust(pose_sd=math.inf, landmark_noise=1.0, span_noise=1.0)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -81,6 +81,9 @@ class HandTrackerConfig:
     def __post_init__(self) -> None:
         if self.network_every < 1:
             raise ValueError(f"network_every must be positive, found {self.network_every}")
+        if self.precision not in get_args(Precision):
+            allowed = ", ".join(get_args(Precision))
+            raise ValueError(f"precision must be one of {allowed}, found {self.precision!r}")
         if not 1 <= self.max_hands <= 16:
             raise ValueError(f"max_hands must lie between 1 and 16, found {self.max_hands}")
         if self.hand_length_mm is not None and not 50 <= self.hand_length_mm <= 300:
@@ -108,6 +111,7 @@ class HandTracker:
             replace(config.fitter, hand_length_m=length_m, shape=config.hand_shape),
             None if config.static else config.smoothing,
             config.lock_after,
+            alone=config.static,
         )
         self._detector = PalmDetector(threads=config.threads, precision=config.precision)
         self._landmarker = Landmarker(

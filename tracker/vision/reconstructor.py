@@ -40,7 +40,10 @@ class HandMemory:
 
 
 class HandReconstructor:
-    """Fit hands of one model; each hand's past lives in its own `HandMemory`."""
+    """Fit hands of one model; each hand's past lives in its own `HandMemory`.
+
+    `alone` says that every picture is one of its own: bones may have the lengths they are seen with.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class HandReconstructor:
         fitter: FitterConfig,
         smoothing: SmoothingConfig | None,
         lock_after: int,
+        *,
+        alone: bool = False,
     ) -> None:
         self._fitter = HandFitter(model, fitter)
         self._guided = GuidedFitter(self._fitter)
@@ -56,6 +61,7 @@ class HandReconstructor:
         self._wrist_at_rest = (model.J_regressor @ model.v_template)[0].double().numpy()
         self._smoothing = smoothing
         self._lock_after = lock_after
+        self._alone = alone
 
     def new_memory(self) -> HandMemory:
         """Return the memory of a hand not seen before."""
@@ -108,12 +114,10 @@ class HandReconstructor:
         """
         seen, view = canonical_landmarks(landmarks, camera, side)
         evidence = _evidence(seen, view)
-        # The smoother would keep the shape of a first frame for long.
-        followed = memory.fit is not None or memory.smoother is not None
         result = self._fit(memory, evidence, guess)
         self._learn_shape(memory, result, landmarks.presence)
         if guess is not None:
-            result = self._guide(guess).laid(evidence, result, followed=followed)
+            result = self._guide(guess).laid(evidence, result, followed=not self._alone)
         return self._shown(memory, result.params, result.reprojection_px, side, dt_s)
 
     def follow(

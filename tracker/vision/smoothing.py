@@ -31,13 +31,18 @@ class OneEuroConfig:
 
 @dataclass(frozen=True)
 class SmoothingConfig:
-    """The filters of a hand; the defaults come from `python -m benchmarks --only steadiness`."""
+    """The filters of a hand.
+
+    The defaults come from `python -m benchmarks --only steadiness`, the direction's from `--only clips`
+    too.
+    """
 
     orientation: OneEuroConfig = OneEuroConfig(1.0, 6.0)
     fingers: OneEuroConfig = OneEuroConfig(1.2, 4.0)
     direction: OneEuroConfig = OneEuroConfig(1.5, 120.0, speed_cutoff_hz=3.0)
     """Viewing direction of the wrist, radians. It is the surest of all and may follow the fastest: on
-    clips of quick hands half of what smoothing adds to the 2D error is gone with twice the beta."""
+    clips of quick hands a third of what smoothing adds to the 2D error is gone with twice the beta and a
+    quicker estimate of the speed."""
     depth: OneEuroConfig = OneEuroConfig(0.5, 12.0)
     """Logarithm of the wrist's depth."""
     shape: OneEuroConfig = OneEuroConfig(0.3, 0.0)

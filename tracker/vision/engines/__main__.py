@@ -61,9 +61,9 @@ def _list(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     """Compile and keep the network for every engine that can run here, or for those named."""
     network, _ = _network(options)
-    for name in _wanted(options):
+    for name, precision in _variants(_wanted(options)):
         began = perf_counter()
-        engine = open_engine(network, name)
+        engine = open_engine(network, name, precision=precision)
         _say(f"{engine.name}: ready after {perf_counter() - began:.1f} s")
     return 0
 

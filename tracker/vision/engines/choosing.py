@@ -32,6 +32,8 @@ def open_engine(
     `auto` tries TensorRT and CUDA graphs where there is an NVIDIA GPU, then OpenVINO, then PyTorch;
     each that does not start costs one line in the log. A named engine starts or raises.
 
+    `half` precision is for OpenVINO, CUDA and TensorRT; the others compute in float32 always.
+
     Raises:
         ModelFileError: the named engine is not installed, or cannot run here.
         ValueError: there is no such engine.

@@ -17,7 +17,7 @@ from tracker.vision.engines.program import (
     portable_program,
     quiet_export,
 )
-from tracker.vision.engines.tflite import Precision, openvino_core
+from tracker.vision.engines.tflite import Precision, openvino_core, precision_hint
 from tracker.vision.network import S2HandNetwork
 
 _FILE: Final = "network.xml"
@@ -44,7 +44,7 @@ class OpenVinoRunner:
         precision: Precision = "auto",
         cache: EngineCache | None = None,
     ) -> None:
-        hint = "bf16" if precision == "half" else "f32"
+        hint = precision_hint("half" if precision == "half" else "f32")
         self.name = f"openvino {hint}"
         model = (cache or EngineCache()).get(
             openvino_key(network), lambda folder: _convert(network, folder), _read

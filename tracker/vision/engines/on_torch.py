@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from tracker.vision.network import S2HandNetwork
 
 GRAPH_BATCHES: Final = (1, 2)
 """Batches with a CUDA graph of their own; larger ones run without."""
+_SETTINGS: Final = Lock()
 _WARM_UPS: Final = 3
 """Runs before a graph is recorded, in which cuDNN chooses its kernels (PyTorch's own advice)."""
 
@@ -82,7 +84,7 @@ class CudaRunner:
         """Return the outputs of `LookProgram`."""
         given, recorded = torch.from_numpy(crops), self._graphs.get(len(crops))
         if recorded is None:
-            with _exact_convolutions():
+            with _exactly():
                 outputs = self._program(given.to(self._device))
         else:
             recorded.crops.copy_(given)
@@ -95,23 +97,25 @@ class CudaRunner:
         """Run on a side stream until nothing is chosen any more, then record."""
         crops, side = crops.to(self._device), self._cuda.Stream()
         side.wait_stream(self._cuda.current_stream())
-        with self._cuda.stream(side), _exact_convolutions():
+        with self._cuda.stream(side), _exactly():
             for _ in range(_WARM_UPS):
                 self._program(crops)
         self._cuda.current_stream().wait_stream(side)
         graph = self._cuda.CUDAGraph()
-        with self._cuda.graph(graph), _exact_convolutions():
+        with self._cuda.graph(graph), _exactly():
             outputs = self._program(crops)
         return _Graph(graph, crops, outputs)
 
 
 @contextmanager
-def _exact_convolutions() -> Generator[None, None, None]:
+def _exactly() -> Generator[None, None, None]:
     """Return a context without TensorFloat-32, which has float16's ten bits and is cuDNN's default."""
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        convolutions.fp32_precision = before
+    products: Any = torch.backends.cuda.matmul
+    with _SETTINGS:  # they are the whole process's
+        before = [part.fp32_precision for part in (convolutions, products)]
+        convolutions.fp32_precision = products.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            convolutions.fp32_precision, products.fp32_precision = before
