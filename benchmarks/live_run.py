@@ -143,8 +143,8 @@ class LiveResult:
 
 @cache
 def ready_tracker() -> HandTracker:
-    """Return the tracker as the live program sets it up on few cores, compiled."""
-    tracker = HandTracker(HandTrackerConfig(threads=1))
+    """Return the tracker as the live program sets it up, compiled."""
+    tracker = HandTracker(HandTrackerConfig())
     tracker.warmup()
     return tracker
 
