@@ -23,7 +23,7 @@ from tracker.export.truth import score_against
 from tracker.geometry.metrics import pa_mpjpe_mm
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
 from tracker.vision.network_guide import Mode
-from tracker.vision.records import Frame
+from tracker.vision.records import Frame, TrackedHand
 
 MODES: tuple[Mode, ...] = ("landmarks", "network", "fused")
 
@@ -67,9 +67,9 @@ def _compare(name: str, folder: Path, every: int, mode: Mode, network: Path | No
             network=None if network is None else str(network),
         )
     )
-    ours = [_nearest(image, _ours(tracker, image)) for image in images]
+    ours = [nearest(image, _ours(tracker, image)) for image in images]
     with MediaPipeHands(static=True) as reference:
-        theirs = [_nearest(image, _theirs(reference, image)) for image in images]
+        theirs = [nearest(image, _theirs(reference, image)) for image in images]
     counts = [sum(f is not None for f in found) for found in (ours, theirs)]
     print(
         f"accuracy: {name}, {mode}: found {counts[0]} (ours) and {counts[1]} (MediaPipe) of {len(images)} hands"
@@ -77,14 +77,18 @@ def _compare(name: str, folder: Path, every: int, mode: Mode, network: Path | No
     both = [(i, a, b) for i, a, b in zip(images, ours, theirs, strict=True) if a and b]
     short = name.partition("_")[0]
     end = "" if mode == "landmarks" else f"_{mode}"
-    metrics = [_pair(f"{short}_2d_error_percent{end}", both, _error_2d, "% of hand box")]
+    metrics = [_pair(f"{short}_2d_error_percent{end}", both, error_2d, "% of hand box")]
     if all(i.joints is not None for i in images):
-        metrics.append(_pair(f"{short}_pa_mpjpe{end}", both, _pa_error, "mm"))
+        metrics.append(_pair(f"{short}_pa_mpjpe{end}", both, pa_error, "mm"))
     return metrics
 
 
 def _ours(tracker: HandTracker, image: LabelledImage) -> list[Found]:
-    hands = tracker(Frame(image.rgb(), image.camera))
+    return found_in(tracker(Frame(image.rgb(), image.camera)))
+
+
+def found_in(hands: Sequence[TrackedHand]) -> list[Found]:
+    """Return tracked hands as what was found."""
     return [Found(hand.uv.astype(np.float64), hand.joints.astype(np.float64)) for hand in hands]
 
 
@@ -92,19 +96,21 @@ def _theirs(reference: MediaPipeHands, image: LabelledImage) -> list[Found]:
     return [Found(hand.uv, hand.xyz) for hand in reference(image.rgb())]
 
 
-def _nearest(image: LabelledImage, hands: Sequence[Found]) -> Found | None:
+def nearest(image: LabelledImage, hands: Sequence[Found]) -> Found | None:
     """Return the hand that lies on the labelled one (within half its size), if any."""
-    near = [(_error_2d(image, hand), hand) for hand in hands]
+    near = [(error_2d(image, hand), hand) for hand in hands]
     near = [(error, hand) for error, hand in near if error < 50]
     return min(near, key=lambda pair: pair[0])[1] if near else None
 
 
-def _error_2d(image: LabelledImage, hand: Found) -> float:
+def error_2d(image: LabelledImage, hand: Found) -> float:
+    """Return the mean distance of labelled joints in percent of their box."""
     distance = np.linalg.norm(hand.uv - image.uv, axis=-1)[image.visible]
     return float(100 * distance.mean() / image.size_px)
 
 
-def _pa_error(image: LabelledImage, hand: Found) -> float:
+def pa_error(image: LabelledImage, hand: Found) -> float:
+    """Return PA-MPJPE in mm, for a picture with labelled joints in space."""
     assert image.joints is not None
     return pa_mpjpe_mm(hand.xyz[None], image.joints[None])
 

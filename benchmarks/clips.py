@@ -5,16 +5,16 @@ Needs the folder of recordings that `labelled.data_folder` finds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.labelled import data_folder
+from benchmarks.accuracy import error_2d, found_in, nearest, pa_error
+from benchmarks.labelled import LabelledImage, data_folder, labelled_images
 from benchmarks.metric import Metric
 from tracker.geometry.camera import Camera
-from tracker.geometry.metrics import pa_mpjpe_mm
 from tracker.live.sources import open_source
 from tracker.vision.hand_tracker import HandTracker, HandTrackerConfig
 from tracker.vision.network_guide import Mode
@@ -52,18 +52,13 @@ def _finger_spelling(clips: Path, limit: int | None) -> list[Metric]:
     points = {r["frame"]: np.array(r["kp2d"])[:, :2] for r in reference if r["kp2d"]}
     right = [any(h.side == "right" for h in hands) for hands in frames]
     ours, theirs = (
-        100 * float(np.median([_off(hands, points[i]) for i, hands in _both(run, points)]))
+        100 * float(np.median([_off(h, points[i]) for i, h in enumerate(run) if h and i in points]))
         for run in (frames, plain)
     )
     return [
         Metric("asl_right_hand_percent", 100 * float(np.mean(right)), "%", better="higher"),
         _beside("asl_2d_median_percent", ours, theirs, "% of hand box"),
     ]
-
-
-def _both(frames: Hands, known: Mapping[int, object]) -> list[tuple[int, list[TrackedHand]]]:
-    """Return frames in which a hand was found of which something is known."""
-    return [(i, hands) for i, hands in enumerate(frames) if hands and i in known]
 
 
 def _off(hands: Sequence[TrackedHand], points: Float[np.ndarray, "21 2"]) -> float:
@@ -109,19 +104,8 @@ def _two_views(clips: Path, limit: int | None) -> list[Metric]:
 
 def _against_labels(folder: Path, views: list[Hands], plain: list[Hands]) -> list[Metric]:
     """Compare followed hands with the labelled frames of both views."""
-    samples = _samples(folder)
-    rows: list[list[tuple[float, float]]] = []
-    for run in (views, plain):
-        rows.append([])
-        for sample in samples:
-            frames = run[sample["view"]]
-            hands = frames[sample["frame"]] if sample["frame"] < len(frames) else []
-            off = [(100 * _off([hand], np.array(sample["kp2d"])), hand) for hand in hands]
-            off_2d, hand = min(off, key=lambda pair: pair[0], default=(np.inf, None))
-            if hand is not None and off_2d < 50:
-                joints = np.array(sample["joints3d"], np.float64)
-                pa_mm = pa_mpjpe_mm(hand.joints[None].astype(np.float64), joints[None])
-                rows[-1].append((pa_mm, off_2d))
+    images = labelled_images(folder, "stereo_temuge")
+    rows = [_errors(run, images) for run in (views, plain)]
     print(f"clips: labelled frames with a hand: {len(rows[0])}, with landmarks {len(rows[1])}")
     if not all(rows):
         return []
@@ -132,8 +116,17 @@ def _against_labels(folder: Path, views: list[Hands], plain: list[Hands]) -> lis
     ]
 
 
-def _samples(folder: Path) -> list[dict]:
-    return json.loads((folder / "gt" / "stereo_temuge" / "annotations.json").read_text())["samples"]
+def _errors(views: list[Hands], images: Sequence[LabelledImage]) -> list[tuple[float, float]]:
+    """Return PA-MPJPE (mm) and 2D error (% of the box) where a labelled frame's hand was found."""
+    found: list[tuple[float, float]] = []
+    for image in images:
+        assert image.view is not None
+        assert image.frame is not None
+        # A quick run ends before the last labels.
+        hands = views[image.view][image.frame : image.frame + 1]
+        if hands and (hand := nearest(image, found_in(hands[0]))):
+            found.append((pa_error(image, hand), error_2d(image, hand)))
+    return found
 
 
 def _view(clips: Path, number: int, limit: int | None, mode: Mode = "auto") -> Hands:
@@ -158,7 +151,8 @@ def _numbers(text: str) -> Float[np.ndarray, " n"]:
 
 def _unit_m(folder: Path, R: Float[np.ndarray, "3 3"], t: Float[np.ndarray, " 3"]) -> float:
     """Return the metres in one unit of the calibration, from the labelled joints of both views."""
-    joints = {(s["view"], s["frame"]): np.array(s["joints3d"]) for s in _samples(folder)}
+    images = labelled_images(folder, "stereo_temuge")
+    joints = {(i.view, i.frame): i.joints for i in images if i.joints is not None}
     shifts = [
         (joints[1, frame] - joints[0, frame] @ R.T).mean(0)
         for view, frame in joints

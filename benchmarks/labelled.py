@@ -26,6 +26,9 @@ class LabelledImage:
     joints: Float[np.ndarray, "21 3"] | None
     """Metres, camera frame."""
     camera: Camera | None
+    view: int | None = None
+    frame: int | None = None
+    """Of which camera's clip it is which frame, where it is one."""
 
     def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
         """Read the picture."""
@@ -62,4 +65,6 @@ def _parse(base: Path, sample: dict) -> LabelledImage:
         visible=np.array(sample["vis"]) > 0,
         joints=None if joints is None else np.array(joints, np.float64),
         camera=None if K is None else Camera(np.array(K, np.float64), hw),
+        view=sample.get("view"),
+        frame=sample.get("frame"),
     )

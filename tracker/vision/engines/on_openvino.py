@@ -44,7 +44,7 @@ class OpenVinoRunner:
         precision: Precision = "auto",
         cache: EngineCache | None = None,
     ) -> None:
-        hint = precision_hint("half" if precision == "half" else "f32")
+        hint = precision_hint("f32" if precision == "auto" else precision)
         self.name = f"openvino {hint}"
         model = (cache or EngineCache()).get(
             openvino_key(network), lambda folder: _convert(network, folder), _read
