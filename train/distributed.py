@@ -12,6 +12,7 @@ Every process holds the same weights and the same optimiser; only the first one 
 talks. On processors they speak gloo, on NVIDIA GPUs NCCL, one GPU a process.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -154,6 +155,10 @@ def process_group(device: str) -> Generator[Processes, None, None]:
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # Its functions take the group that is there when it is imported as their default, and PyTorch's
+    # compiler imports it: loaded later, it would keep the group past its end. Threads of gloo that
+    # still run when the interpreter ends abort the program.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if gpu else "gloo", timeout=_PATIENCE)
     try:
         yield this_process()

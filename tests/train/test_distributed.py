@@ -248,6 +248,24 @@ def test_a_batch_that_cannot_be_shared_is_refused():
             Processes(0, 2).share(batch)
 
 
+LEAVE = """
+import weakref
+import torch.distributed as dist
+from train.distributed import process_group
+with process_group("cpu") as processes:
+    # As PyTorch's compiler does at an optimiser's first step.
+    import torch.distributed.nn
+    group = weakref.ref(dist.group.WORLD)
+    processes.of_first([1.0])
+print(group())
+"""
+
+
+def test_nothing_keeps_the_group_past_its_end():
+    """Its threads would abort the program, now and then, while Python shuts down."""
+    assert [(done.returncode, done.stdout) for done in pair(LEAVE)] == [(0, "None\n")] * 2
+
+
 FIT = """
 import os, signal, sys
 from train import loop
