@@ -1,6 +1,6 @@
 """Run benchmarks: `python -m benchmarks [--quick] [--only NAME] [--list]`.
 
-Prints a table for people and, as the last line of standard output, one JSON document.
+Prints a table for people as each ends and, as the last line of standard output, one JSON document.
 """
 
 import argparse
@@ -21,6 +21,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.apart import FailedError, measured_apart
 from benchmarks.metric import Metric
 
 WORKLOADS = {
@@ -53,11 +54,29 @@ def main(arguments: list[str] | None = None) -> None:
     if options.list:
         print("\n".join(WORKLOADS))
         return
-    names = [options.only] if options.only else list(WORKLOADS)
-    results = {name: importlib.import_module(WORKLOADS[name]).run(options.quick) for name in names}
-    for name, metrics in results.items():
-        Console().print(table(name, metrics))
-    print(json.dumps(document(options.only or "all", [m for ms in results.values() for m in ms])))
+    if options.only:
+        metrics = importlib.import_module(WORKLOADS[options.only]).run(options.quick)
+        Console().print(table(options.only, metrics))
+        print(json.dumps(document(options.only, metrics)))
+    else:
+        run_all(["--quick"] if options.quick else [])
+
+
+def run_all(options: list[str]) -> None:
+    """Run one after the other; what was measured is printed even if some fail or Ctrl-C ends it."""
+    metrics: list[Metric] = []
+    problems: list[str] = []
+    for name in WORKLOADS:
+        try:
+            metrics += measured_apart(name, options)
+        except FailedError as problem:
+            problems.append(str(problem))
+        except KeyboardInterrupt:
+            problems.append(f"{name} and those after it were not run: interrupted")
+            break
+    print(json.dumps(document("all", metrics)), flush=True)
+    if problems:
+        sys.exit("\n".join(problems))
 
 
 def table(name: str, metrics: list[Metric]) -> Table:
@@ -123,4 +142,7 @@ def cpu_name() -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
